@@ -1,0 +1,1 @@
+"""Arrays, vision, training and .mnn models on one expression graph."""

@@ -1,0 +1,61 @@
+"""The exception family.
+
+Every error of this package derives from `MnnError` and from the builtin a caller would guess, so both
+`except MnnError` and `except ValueError` work. Messages say what was asked, what was found, what was
+expected and what to try.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DTypeError",
+    "EvaluationError",
+    "FormatError",
+    "GradientError",
+    "GraphError",
+    "IndexRangeError",
+    "MnnError",
+    "ModelInputError",
+    "ShapeError",
+    "UnsupportedError",
+]
+
+
+class MnnError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+
+class ShapeError(MnnError, ValueError):
+    """Shapes, axes or element counts do not fit together."""
+
+
+class DTypeError(MnnError, TypeError):
+    """An element type is not accepted by the operation."""
+
+
+class IndexRangeError(MnnError, IndexError):
+    """An index lies outside its axis."""
+
+
+class GraphError(MnnError, RuntimeError):
+    """The graph cannot be rewired or used in the way asked."""
+
+
+class EvaluationError(MnnError, RuntimeError):
+    """A value was read that does not exist yet, or computing it failed."""
+
+
+class GradientError(MnnError, RuntimeError):
+    """A gradient was asked for that does not exist."""
+
+
+class UnsupportedError(MnnError, NotImplementedError):
+    """The feature is documented as missing."""
+
+
+class FormatError(MnnError, ValueError):
+    """A file is damaged, truncated, too large, or not of the format it claims."""
+
+
+class ModelInputError(MnnError, ValueError):
+    """Inputs given to a module do not fit its declared inputs."""
