@@ -1,1 +1,11 @@
-"""Arrays, vision, training and .mnn models on one expression graph."""
+"""Arrays, vision, training and `.mnn` models on one expression graph."""
+
+from __future__ import annotations
+
+# The order matters once: the graph first, then the operators that attach themselves to it.
+from mnn import expr, ops, backends  # isort: skip
+from mnn._version import __version__
+from mnn.config import config
+from mnn.expr.var import Var
+
+__all__ = ["Var", "__version__", "backends", "config", "expr", "ops"]

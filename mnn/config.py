@@ -1,0 +1,59 @@
+"""Settings of the process: how graphs are built and run.
+
+`mnn.config` is one object. Assign to its attributes, or use `with mnn.config.using(threads=1): ...` to
+change some for a block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+__all__ = ["Config", "config"]
+
+
+@dataclass
+class Config:
+    """Process-wide settings.
+
+    Attributes:
+        lazy: record a graph (True) or compute every operation at once (False, the default).
+        lazy_mode: 0 and 1 re-evaluate when an input changed; 2 and 3 keep the first computed value.
+        backend: name of the device that evaluates graphs; `"reference"` is NumPy.
+        threads: threads that kernels may use, at least 1.
+        precision: `"normal"`, `"high"`, `"low"` or `"low_bf16"`.
+    """
+
+    lazy: bool = False
+    lazy_mode: int = 0
+    backend: str = "reference"
+    threads: int = max(1, min(8, (os.cpu_count() or 1)))
+    precision: str = "normal"
+
+    @contextlib.contextmanager
+    def using(self, **settings: Any) -> Iterator[Config]:
+        """Apply `settings` inside a `with` block and restore the old values after it.
+
+        Raises:
+            AttributeError: a name is no setting.
+        """
+        known = {field.name for field in fields(self)}
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise AttributeError(
+                f"config.using: unknown settings {unknown}. Expected some of {sorted(known)}."
+            )
+        old = {name: getattr(self, name) for name in settings}
+        for name, value in settings.items():
+            setattr(self, name, value)
+        try:
+            yield self
+        finally:
+            for name, value in old.items():
+                setattr(self, name, value)
+
+
+config = Config()

@@ -1,0 +1,155 @@
+"""Evaluation: from nodes to arrays, through whichever backend is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from mnn.config import config
+from mnn.expr.node import Node, Ref, epoch, walk
+
+if TYPE_CHECKING:
+    from mnn.expr.graph import Graph
+
+__all__ = ["Executor", "evaluate", "register_executor", "run_graph"]
+
+Array = np.ndarray[Any, Any]
+_NEVER = float("inf")
+
+
+class Executor(Protocol):
+    """What evaluation needs of a backend."""
+
+    def run(
+        self, nodes: Sequence[Node], outputs: Sequence[Ref], known: Mapping[Node, Sequence[Array]]
+    ) -> list[Array]:
+        """Return `outputs`. `nodes` are in execution order; `known` holds given results."""
+
+
+_factories: dict[str, Callable[[], Executor]] = {}
+_executors: dict[str, Executor] = {}
+
+
+def register_executor(name: str, factory: Callable[[], Executor]) -> None:
+    """Make a backend available under `name`; `factory` runs on first use."""
+    _factories[name] = factory
+
+
+def executor() -> Executor:
+    """Return the configured backend."""
+    name = config.backend
+    found = _executors.get(name)
+    if found is None:
+        if name not in _factories:
+            raise ValueError(
+                f"config.backend: found {name!r}, expected one of {sorted(_factories)}."
+            )
+        found = _executors.setdefault(name, _factories[name]())
+    return found
+
+
+def evaluate(outputs: Sequence[Ref], *, keep: bool = True) -> list[Array]:
+    """Return the values of `outputs`, computing what is not cached.
+
+    Args:
+        outputs: results of nodes.
+        keep: remember the values on their nodes until a leaf below them is written.
+
+    Returns:
+        Arrays that must not be modified: they may be cached, or be the storage of a leaf.
+    """
+    now = epoch()
+    quick = [_cached(ref, now) for ref in outputs]
+    if all(value is not None for value in quick):
+        return [value for value in quick if value is not None]
+    nodes = list(walk(outputs))
+    newest = _newest_writes(nodes)
+    known = {
+        node: node.cache[1]
+        for node in nodes
+        if node.cache is not None and newest[node] <= node.cache[0]
+    }
+    for node in nodes:
+        # An unwritten input only matters when something that is not cached reads it: see `_live`.
+        if node.cell is not None and node.cell.array is not None:
+            known[node] = (node.cell.array,)
+    values = executor().run(_live(outputs, known), outputs, known)
+    if keep:
+        _remember(outputs, values, newest, now)
+    return values
+
+
+def _cached(ref: Ref, now: int) -> Array | None:
+    node = ref.node
+    if node.cell is not None:
+        return node.cell.value(node.names.get(0, ""))
+    cache = node.cache
+    return cache[1][ref.port] if cache is not None and cache[0] == now else None
+
+
+def _newest_writes(nodes: Sequence[Node]) -> dict[Node, float]:
+    newest: dict[Node, float] = {}
+    for node in nodes:
+        if node.cell is not None:
+            newest[node] = _NEVER if node.cell.exposed else node.cell.version
+        else:
+            newest[node] = max(
+                (newest[ref.node] for ref in node.inputs if ref is not None), default=0
+            )
+    return newest
+
+
+def _live(outputs: Sequence[Ref], known: Mapping[Node, Sequence[Array]]) -> list[Node]:
+    """Return the nodes to compute, in order: those that outputs need and `known` lacks."""
+    order: list[Node] = []
+    done: set[Node] = set()
+    stack: list[tuple[Node, bool]] = [(ref.node, False) for ref in reversed(outputs)]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif node not in done:
+            done.add(node)
+            if node.cell is not None:
+                if node not in known:
+                    node.cell.value(node.names.get(0, ""))
+            elif node not in known:
+                stack.append((node, True))
+                stack.extend(
+                    (ref.node, False)
+                    for ref in reversed(node.inputs)
+                    if ref is not None and ref.node not in done
+                )
+    return order
+
+
+def _remember(
+    outputs: Sequence[Ref], values: Sequence[Array], newest: Mapping[Node, float], now: int
+) -> None:
+    wanted: dict[Node, dict[int, Array]] = {}
+    for ref, value in zip(outputs, values, strict=True):
+        if not ref.node.is_leaf and newest[ref.node] <= now:
+            wanted.setdefault(ref.node, {})[ref.port] = value
+    for node, results in wanted.items():
+        if len(results) == len(node.types):
+            node.cache = (now, tuple(results[index] for index in range(len(node.types))))
+
+
+def run_graph(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
+    """Return the outputs of `graph` for `arrays`; the schedule is made once per graph."""
+    order, constants = graph.plan(_plan_graph)
+    known: dict[Node, Sequence[Array]] = {
+        node: (array,) for node, array in zip(graph.inputs, arrays, strict=True)
+    }
+    for node in constants:
+        if node not in known:
+            known[node] = (node.cell.value(node.names.get(0, "")),)
+    return executor().run(order, graph.outputs, known)
+
+
+def _plan_graph(graph: Graph) -> tuple[list[Node], list[Node]]:
+    leaves = graph.leaves()
+    placeholders: dict[Node, Sequence[Array]] = {node: (np.empty(0),) for node in leaves}
+    return _live(graph.outputs, placeholders), leaves

@@ -1,0 +1,237 @@
+"""Nodes: the immutable, interned graph under every Var.
+
+A node is an operator applied to inputs, with frozen attributes and the types of its results. Leaves
+(inputs, constants, trainable values) hold a `Cell`, the only mutable thing in a graph: its array may be
+overwritten, which raises a global epoch so that cached results can tell whether they still hold.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from mnn.errors import EvaluationError
+from mnn.expr.types import TensorType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "CONST",
+    "INPUT",
+    "TRAINABLE",
+    "Cell",
+    "Node",
+    "Ref",
+    "epoch",
+    "leaf",
+    "make_node",
+    "walk",
+]
+
+Array = np.ndarray[Any, Any]
+
+CONST, INPUT, TRAINABLE = "Const", "Input", "Trainable"
+
+_epochs = itertools.count(1)
+_epoch = 0
+
+
+def epoch() -> int:
+    """Return the number of the last write to any leaf."""
+    return _epoch
+
+
+class Operation(Protocol):
+    """What the graph needs to know of an operator; `mnn.ops.spec.OpSpec` is the implementation."""
+
+    @property
+    def name(self) -> str:
+        """Unique name."""
+
+    @property
+    def grad(self) -> Callable[[Any], Sequence[Any]] | None:
+        """The gradient rule: a `GradCall` to the gradient of each operand; None: not differentiable."""
+
+    def infer_types(
+        self, types: Sequence[TensorType | None], attributes: Mapping[str, Any]
+    ) -> tuple[TensorType, ...]:
+        """Return the result types, or raise ShapeError/DTypeError."""
+
+    def compute(
+        self, arrays: Sequence[Array | None], attributes: Mapping[str, Any]
+    ) -> tuple[Array, ...]:
+        """Return the results, computed with NumPy."""
+
+
+class Cell:
+    """The storage of a leaf.
+
+    Attributes:
+        array: the value; None for an input that was never written.
+        version: epoch of the last write.
+        exposed: True once a writable view was handed out, after which writes go unseen and nothing
+            that depends on this cell is cached.
+    """
+
+    __slots__ = ("array", "exposed", "version")
+
+    def __init__(self, array: Array | None) -> None:
+        self.array = array
+        self.version = _epoch
+        self.exposed = False
+
+    def write(self, array: Array) -> None:
+        """Replace the value and start a new epoch."""
+        self.array = array
+        self.touch()
+
+    def touch(self) -> None:
+        """Start a new epoch after the array was changed in place."""
+        global _epoch
+        _epoch = next(_epochs)
+        self.version = _epoch
+
+    def value(self, name: str) -> Array:
+        """Return the array; an unwritten input raises EvaluationError."""
+        if self.array is None:
+            raise EvaluationError(
+                f"read: the input {name or '(unnamed)'} has no value yet. Expected write() before the "
+                "first read. Call write(data) on the placeholder."
+            )
+        return self.array
+
+
+class Ref(NamedTuple):
+    """One result of a node."""
+
+    node: Node
+    port: int
+
+    @property
+    def type(self) -> TensorType:
+        """Type of this result."""
+        return self.node.types[self.port]
+
+
+class Node:
+    """An operator application or a leaf. Never changes, but for names and a cache of its results."""
+
+    __slots__ = (
+        "__weakref__",
+        "attributes",
+        "cache",
+        "cell",
+        "inputs",
+        "kind",
+        "names",
+        "operation",
+        "trainable",
+        "types",
+    )
+
+    def __init__(
+        self,
+        kind: str,
+        operation: Operation | None,
+        inputs: tuple[Ref | None, ...],
+        attributes: Mapping[str, Any],
+        types: tuple[TensorType, ...],
+        cell: Cell | None = None,
+    ) -> None:
+        self.kind = kind
+        self.operation = operation
+        self.inputs = inputs
+        self.attributes = attributes
+        self.types = types
+        self.cell = cell
+        self.names: dict[int, str] = {}
+        self.cache: tuple[int, tuple[Array, ...]] | None = None
+        self.trainable: bool = kind == TRAINABLE or any(
+            ref is not None and ref.node.trainable for ref in inputs
+        )
+
+    @property
+    def is_leaf(self) -> bool:
+        """True for inputs, constants and trainable values."""
+        return self.cell is not None
+
+    def __repr__(self) -> str:
+        types = ", ".join(each.describe() for each in self.types)
+        return f"<{self.kind} {types}>"
+
+
+_interned: weakref.WeakValueDictionary[tuple[Any, ...], Node] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def make_node(
+    operation: Operation,
+    inputs: Iterable[Ref | None],
+    attributes: Mapping[str, Any],
+    *,
+    unique: bool = False,
+) -> Node:
+    """Return the node of `operation` on `inputs`; equal applications are one node.
+
+    Args:
+        operation: the operator.
+        inputs: results of other nodes; None for an omitted optional input.
+        attributes: hashable values by name.
+        unique: never share the node (random operators, named nodes of a file).
+
+    Raises:
+        ShapeError, DTypeError: from the operator's type rule.
+    """
+    inputs = tuple(inputs)
+    key = None
+    if not unique:
+        key = (
+            id(operation),
+            tuple(None if ref is None else (id(ref.node), ref.port) for ref in inputs),
+            tuple(attributes.items()),
+        )
+        found = _interned.get(key)
+        if found is not None:
+            return found
+    types = operation.infer_types(
+        [None if ref is None else ref.node.types[ref.port] for ref in inputs], attributes
+    )
+    node = Node(operation.name, operation, inputs, attributes, types)
+    if key is None:
+        return node
+    with _lock:
+        # The inputs are alive (the node holds them), so their ids in the key stay valid.
+        return _interned.setdefault(key, node)
+
+
+def leaf(kind: str, type: TensorType, cell: Cell) -> Node:
+    """Return a new leaf of kind CONST, INPUT or TRAINABLE."""
+    return Node(kind, None, (), {}, (type,), cell)
+
+
+def walk(roots: Iterable[Ref]) -> Iterator[Node]:
+    """Yield every node under `roots` once, inputs before users, without recursion."""
+    done: set[int] = set()
+    for root in roots:
+        if id(root.node) in done:
+            continue
+        stack: list[tuple[Node, int]] = [(root.node, 0)]
+        on_stack = {id(root.node)}
+        while stack:
+            node, position = stack.pop()
+            while position < len(node.inputs):
+                ref = node.inputs[position]
+                position += 1
+                if ref is not None and id(ref.node) not in done and id(ref.node) not in on_stack:
+                    stack.append((node, position))
+                    on_stack.add(id(ref.node))
+                    node, position = ref.node, 0
+            done.add(id(node))
+            on_stack.discard(id(node))
+            yield node

@@ -1,0 +1,13 @@
+"""Operators: one declaration each, by family. Importing this package declares them all."""
+
+from __future__ import annotations
+
+# One module per line, sorted.
+from mnn.ops import (
+    arithmetic,
+    broadcast,
+    comparison,
+    convert,
+    create,
+    python_operators,
+)

@@ -1,0 +1,123 @@
+"""From what users pass to Vars: numbers, nested lists, arrays, foreign arrays."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from mnn.errors import DTypeError, ShapeError
+from mnn.expr.dtypes import as_dtype, default_float, default_int, python_scalar_dtype
+from mnn.expr.var import Var
+
+__all__ = ["UnknownOperandError", "array_of", "as_var", "is_operand", "literal"]
+
+Array = np.ndarray[Any, Any]
+
+
+class UnknownOperandError(DTypeError):
+    """A value that no operation accepts; Python's operators turn it into NotImplemented."""
+
+
+def is_operand(value: Any) -> bool:
+    """Return True for values that `as_var` accepts without looking inside."""
+    return isinstance(value, (Var, np.ndarray, np.generic, numbers.Number, list, tuple))
+
+
+def as_var(value: Any, what: str = "operand") -> Var:
+    """Return `value` as a Var; see `array_of` for what is accepted."""
+    if type(value) is Var:
+        return value
+    return Var(array_of(value, what))
+
+
+def array_of(value: Any, what: str = "array") -> Array:
+    """Return the array meant by a number, nested list, array or array-like object.
+
+    Python floats become float32 and ints int32 (int64 when they do not fit); arrays keep their dtype.
+
+    Raises:
+        UnknownOperandError: not array-like, or not made of numbers.    ShapeError: ragged lists.
+    """
+    if isinstance(value, Var):
+        return value._array()
+    if isinstance(value, np.ndarray):
+        return _checked(value, what)
+    if isinstance(value, (bool, int, float, complex)) and not isinstance(value, np.generic):
+        return np.asarray(value, python_scalar_dtype(value))
+    if isinstance(value, np.generic):
+        return _checked(np.asarray(value), what)
+    if isinstance(value, (list, tuple, range)):
+        return _from_sequence(value, what)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _checked(np.asarray(memoryview(value)), what)
+    if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
+        return _checked(np.asarray(value), what)
+    if hasattr(value, "__dlpack__"):
+        return _checked(np.from_dlpack(value), what)
+    if isinstance(value, numbers.Number) and hasattr(value, "__float__"):
+        return np.asarray(float(value), default_float)
+    raise UnknownOperandError(
+        f"{what}: found {type(value).__name__}, expected a Var, array, number or nested list of "
+        "numbers. Convert it to one of these."
+    )
+
+
+def _checked(array: Array, what: str) -> Array:
+    if array.dtype.kind not in "biufc":
+        raise UnknownOperandError(
+            f"{what}: found elements of type {array.dtype}, expected numbers. Convert them first."
+        )
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return array.view(np.ndarray) if type(array) is not np.ndarray else array
+
+
+def _from_sequence(value: Any, what: str) -> Array:
+    if any(isinstance(each, Var) for each in value):
+        value = [each._array() if isinstance(each, Var) else each for each in value]
+    try:
+        array = np.array(value)
+    except (ValueError, TypeError) as error:
+        raise ShapeError(
+            f"{what}: the nested list is not rectangular ({error}). Expected rows of equal length."
+        ) from error
+    _checked(array, what)
+    if not array.size and array.dtype == np.float64:
+        return array.astype(default_float)
+    if _holds_python_numbers(value):
+        # The defaults are ours; NumPy's would be float64 and int64.
+        if array.dtype == np.float64:
+            return array.astype(default_float)
+        if array.dtype == np.int64 and _fits_default_int(array):
+            return array.astype(default_int)
+        if array.dtype == np.complex128:
+            return array.astype(as_dtype(complex))
+    return array
+
+
+def _fits_default_int(array: Array) -> bool:
+    if not array.size:
+        return True
+    limits = np.iinfo(default_int)
+    return bool(limits.min <= int(array.min()) and int(array.max()) <= limits.max)
+
+
+def _holds_python_numbers(value: Any) -> bool:
+    """Return True when no leaf of the nested sequence carries a dtype of its own."""
+    stack = [value]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, (list, tuple)):
+            stack.extend(each)
+        elif isinstance(each, (np.ndarray, np.generic)):
+            return False
+    return True
+
+
+def literal(value: Any, dtype: np.dtype[Any]) -> Var:
+    """Return a 0-d constant for a number written in an expression; its memory is read-only."""
+    array = np.asarray(value, dtype)
+    array.flags.writeable = False
+    return Var(array)

@@ -1,0 +1,254 @@
+"""The operator record, and the one way every operator is called.
+
+An `OpSpec` says once everything that is true of an operator. Calling it computes at once in
+eager mode and records a node otherwise; the graph, the backends, the file format, the gradients, the
+documentation and the tests all read the same record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mnn.errors import DTypeError, EvaluationError, MnnError, ShapeError
+from mnn.expr.enums import data_format
+from mnn.expr.grad import GradCall
+from mnn.expr.modes import should_record
+from mnn.expr.node import Ref, epoch, make_node
+from mnn.expr.types import TensorType
+from mnn.expr.var import Var, capture, var_of
+from mnn.ops.codec import Codec
+from mnn.ops.operands import as_var
+
+__all__ = ["REQUIRED", "BadCall", "GradCall", "OpSpec", "Sample", "all_specs", "find_spec"]
+
+Array = np.ndarray[Any, Any]
+
+REQUIRED: Any = object()
+"""Default of an attribute that has none."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Arguments of one valid call, for the every-operator tests.
+
+    Attributes:
+        inputs: arrays, Python numbers, or None for an omitted optional input.
+        attributes: keyword arguments.
+        gradient: also check the gradient with these inputs (needs float inputs away from kinks).
+        oracle: independent expected results (a NumPy computation written out), or None.
+    """
+
+    inputs: tuple[Any, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    gradient: bool = True
+    oracle: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True)
+class BadCall:
+    """Arguments that must be refused, and with which error."""
+
+    why: str
+    inputs: tuple[Any, ...]
+    error: type[Exception]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+_registry: dict[str, OpSpec] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class OpSpec:
+    """Everything that is true of one operator.
+
+    Attributes:
+        name: unique name, the public function's where there is one.
+        inputs: operand names; a trailing `?` marks an optional one, a trailing `*` any number.
+        attributes: default by name; `REQUIRED` for none.
+        infer: `(types, attributes) -> type or types`: result types, or ShapeError/DTypeError.
+        reference: `(*arrays, **attributes) -> array or arrays`: the meaning, in NumPy.
+        family: documentation group.
+        grad: `(GradCall) -> gradient of each input` (None: zero); None: not differentiable.
+        body: `(k, *scalars) -> scalar` in terms of kernel-builder methods; None: not elementwise.
+        codec: how `.mnn` files write it; None: they cannot, or a handler of `mnn.format` does.
+        onnx: name of the ONNX operator with the same meaning.
+        samples: valid calls for the tests.    bad: calls that must be refused.
+        pure: False when equal calls may differ (random numbers).
+        sets_format: `infer` may give results another format than NCHW inputs have.
+        doc: one line of what it returns.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    infer: Callable[[Sequence[Any], Mapping[str, Any]], Any]
+    reference: Callable[..., Any]
+    family: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    grad: Callable[[GradCall], Sequence[Var | None]] | None = None
+    body: Callable[..., Any] | None = None
+    codec: Codec | None = None
+    onnx: str | None = None
+    samples: tuple[Sample, ...] = ()
+    bad: tuple[BadCall, ...] = ()
+    pure: bool = True
+    sets_format: bool = False
+    doc: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name in _registry:
+            raise AssertionError(f"operator {self.name!r} is declared twice")
+        _registry[self.name] = self
+
+    # --- what the graph asks ---------------------------------------------------------------------
+
+    @property
+    def op_type(self) -> str:
+        """Name of the operation as the reference package reports it."""
+        return self.codec.op_name if self.codec is not None else self.name
+
+    def infer_types(
+        self, types: Sequence[TensorType | None], attributes: Mapping[str, Any]
+    ) -> tuple[TensorType, ...]:
+        """Return the result types for input types, or raise the error of a wrong call."""
+        result = self.infer(types, attributes)
+        return (result,) if isinstance(result, TensorType) else tuple(result)
+
+    def compute(
+        self, arrays: Sequence[Array | None], attributes: Mapping[str, Any]
+    ) -> tuple[Array, ...]:
+        """Return the results as arrays."""
+        try:
+            result = self.reference(*arrays, **attributes)
+        except (MnnError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - turned into the precise error of the type rule
+            self._explain(arrays, attributes, error)
+        if isinstance(result, (tuple, list)):
+            return tuple(
+                each if isinstance(each, np.ndarray) else np.asarray(each) for each in result
+            )
+        return (result if isinstance(result, np.ndarray) else np.asarray(result),)
+
+    def _explain(
+        self, arrays: Sequence[Array | None], attributes: Mapping[str, Any], error: Exception
+    ) -> None:
+        """Raise the type rule's error for a failed computation, or a general one."""
+        types = [None if each is None else TensorType.of(each) for each in arrays]
+        self.infer_types(types, attributes)  # raises with the better message if it can
+        found = ", ".join("none" if each is None else each.describe() for each in types)
+        kind: type[MnnError] = EvaluationError
+        if isinstance(error, TypeError):
+            kind = DTypeError
+        elif isinstance(error, ValueError):
+            kind = ShapeError
+        raise kind(f"{self.name}: failed on inputs {found}: {error}") from error
+
+    # --- calling ---------------------------------------------------------------------------------
+
+    def __call__(self, *inputs: Any, **attributes: Any) -> Any:
+        """Apply the operator: a Var, or a tuple of Vars when it has several results."""
+        operands = self._operands(inputs)
+        return self.apply(operands, self._attributes(attributes))
+
+    def apply(self, operands: Sequence[Var | None], attributes: Mapping[str, Any]) -> Any:
+        """Apply the operator to Vars with complete attributes."""
+        if should_record():
+            return self._record(operands, attributes)
+        if any(each is not None and _trainable(each) for each in operands):
+            return self._record_and_compute(operands, attributes)
+        arrays = [None if each is None else each._array() for each in operands]
+        results = self.compute(arrays, attributes)
+        formats = self._formats(operands, arrays, attributes, len(results))
+        if len(results) == 1 and not self.several:
+            return Var(results[0], formats[0])
+        return tuple(Var(array, each) for array, each in zip(results, formats, strict=True))
+
+    @property
+    def several(self) -> bool:
+        """True when a call returns a tuple even if it has one element."""
+        return "outputs" in self.attributes
+
+    def _formats(
+        self,
+        operands: Sequence[Var | None],
+        arrays: Sequence[Array | None],
+        attributes: Mapping[str, Any],
+        count: int,
+    ) -> list[data_format]:
+        if all(each is None or each._format is data_format.NCHW for each in operands) and (
+            not self.sets_format
+        ):
+            return [data_format.NCHW] * count
+        types = [
+            None if array is None or each is None else TensorType.of(array, each._format)
+            for each, array in zip(operands, arrays, strict=True)
+        ]
+        return [each.format for each in self.infer_types(types, attributes)]
+
+    def _record(self, operands: Sequence[Var | None], attributes: Mapping[str, Any]) -> Any:
+        refs = [None if each is None else capture(each) for each in operands]
+        node = make_node(self, refs, attributes, unique=not self.pure)
+        outputs = tuple(var_of(Ref(node, index)) for index in range(len(node.types)))
+        return outputs[0] if len(outputs) == 1 and not self.several else outputs
+
+    def _record_and_compute(
+        self, operands: Sequence[Var | None], attributes: Mapping[str, Any]
+    ) -> Any:
+        """Eager mode on trainable values: compute now, and keep the node for the gradient."""
+        arrays = [None if each is None else each._array() for each in operands]
+        refs = [None if each is None else capture(each) for each in operands]
+        node = make_node(self, refs, attributes, unique=True)
+        results = self.compute(arrays, attributes)
+        node.cache = (epoch(), results)
+        outputs = tuple(
+            var_of(Ref(node, index), value=array) for index, array in enumerate(results)
+        )
+        return outputs[0] if len(outputs) == 1 and not self.several else outputs
+
+    def _operands(self, inputs: Sequence[Any]) -> list[Var | None]:
+        names = self.inputs
+        required = sum(1 for name in names if not name.endswith(("?", "*")))
+        variadic = bool(names) and names[-1].endswith("*")
+        if len(inputs) < required or (len(inputs) > len(names) and not variadic):
+            raise TypeError(
+                f"{self.name}: found {len(inputs)} operands, expected {', '.join(names) or 'none'}."
+            )
+        operands = [None if each is None else as_var(each, self.name) for each in inputs]
+        for name, each in zip(names, operands, strict=False):
+            if each is None and not name.endswith(("?", "*")):
+                raise DTypeError(f"{self.name}: operand {name} is None, expected an array.")
+        if not variadic:
+            operands.extend([None] * (len(names) - len(operands)))
+        return operands
+
+    def _attributes(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not given and not self.attributes:
+            return given
+        unknown = sorted(set(given) - set(self.attributes))
+        if unknown:
+            raise TypeError(
+                f"{self.name}: unknown arguments {unknown}, expected {sorted(self.attributes)}."
+            )
+        complete = {name: given.get(name, default) for name, default in self.attributes.items()}
+        missing = [name for name, value in complete.items() if value is REQUIRED]
+        if missing:
+            raise TypeError(f"{self.name}: missing arguments {missing}.")
+        return complete
+
+
+def _trainable(var: Var) -> bool:
+    return var._ref is not None and var._ref.node.trainable
+
+
+def all_specs() -> list[OpSpec]:
+    """Return every declared operator, in order of declaration."""
+    return list(_registry.values())
+
+
+def find_spec(name: str) -> OpSpec:
+    """Return the operator called `name`; KeyError when there is none."""
+    return _registry[name]

@@ -1,0 +1,196 @@
+"""Every declared operator, tested from its declaration alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mnn.config import config
+from mnn.expr.grad import gradients
+from mnn.expr.node import Ref
+from mnn.expr.symbols import fresh, shape_numbers
+from mnn.expr.types import TensorType
+from mnn.expr.var import Var
+from mnn.ops.spec import OpSpec, Sample, all_specs
+
+SPECS = all_specs()
+
+
+def _samples(specs: list[OpSpec]) -> Iterator[Any]:
+    for spec in specs:
+        for number, sample in enumerate(spec.samples):
+            yield pytest.param(spec, sample, id=f"{spec.name}-{number}")
+
+
+def _bad_calls() -> Iterator[Any]:
+    for spec in SPECS:
+        for call in spec.bad:
+            yield pytest.param(spec, call, id=f"{spec.name}-{call.why}")
+
+
+def _call(spec: OpSpec, inputs: tuple[Any, ...], attributes: Any) -> list[Var]:
+    with np.errstate(all="ignore"):
+        result = spec(*inputs, **attributes)
+    return list(result) if isinstance(result, tuple) else [result]
+
+
+def _fresh(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(Var(each.copy()) if isinstance(each, np.ndarray) else each for each in inputs)
+
+
+def _tolerance(dtype: np.dtype[Any]) -> float:
+    table = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-12, "complex64": 1e-5}
+    return table.get(dtype.name, 0.0)
+
+
+def _equal(got: Any, want: Any) -> None:
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.shape == want.shape
+    assert got.dtype == want.dtype
+    tolerance = _tolerance(got.dtype)
+    np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_has_samples_and_documentation(spec: OpSpec) -> None:
+    assert spec.samples, "an operator without samples is untested"
+    assert spec.doc
+    assert not spec.doc.endswith(".")
+
+
+@pytest.mark.parametrize(("spec", "sample"), list(_samples(SPECS)))
+def test_eager_equals_lazy_and_the_type_rule(spec: OpSpec, sample: Sample) -> None:
+    eager = _call(spec, _fresh(sample.inputs), sample.attributes)
+    with config.using(lazy=True), np.errstate(all="ignore"):
+        lazy = _call(spec, _fresh(sample.inputs), sample.attributes)
+        types = [each._type for each in lazy]
+        arrays = [each.read() for each in lazy]
+    assert len(eager) == len(lazy)
+    for now, later, kind, array in zip(eager, lazy, types, arrays, strict=True):
+        if spec.pure:
+            np.testing.assert_array_equal(now.read(), array)
+        assert kind.dtype == array.dtype == now.dtype
+        assert now.data_format == kind.format == later.data_format
+        if kind.shape is not None:
+            assert len(kind.shape) == array.ndim
+            for declared, found in zip(shape_numbers(kind.shape), array.shape, strict=True):
+                assert declared in (-1, found)
+        if kind.value is not None:
+            np.testing.assert_array_equal(kind.value, array)
+
+
+@pytest.mark.parametrize(
+    ("spec", "sample"), [p for p in _samples(SPECS) if p.values[1].oracle is not None]
+)
+def test_reference_equals_oracle(spec: OpSpec, sample: Sample) -> None:
+    assert sample.oracle is not None
+    with np.errstate(all="ignore"):
+        wanted = sample.oracle(*sample.inputs, **sample.attributes)
+    wanted = wanted if isinstance(wanted, (tuple, list)) else [wanted]
+    got = _call(spec, sample.inputs, sample.attributes)
+    assert len(got) == len(wanted)
+    for each, want in zip(got, wanted, strict=True):
+        _equal(each.read(), np.asarray(want))
+
+
+@pytest.mark.parametrize(("spec", "sample"), list(_samples(SPECS)))
+def test_type_rule_with_unknown_sizes(spec: OpSpec, sample: Sample) -> None:
+    """With every size unknown the rule either refuses or says nothing wrong."""
+    eager = _call(spec, _fresh(sample.inputs), sample.attributes)
+    types: list[TensorType | None] = []
+    for var in spec._operands(sample.inputs):
+        if var is None:
+            types.append(None)
+        elif var.dtype.kind in "iub" and var.size <= 16:
+            types.append(var._type)  # shapes, axes and the like: rules may need the value
+        else:
+            kind = var._type
+            types.append(kind.with_shape(fresh("test") for _ in kind.shape or ()))
+    attributes = spec._attributes(sample.attributes)
+    results = spec.infer_types(types, attributes)
+    assert len(results) == len(eager)
+    for kind, var in zip(results, eager, strict=True):
+        if kind.shape is not None:
+            assert len(kind.shape) == var.ndim
+            for declared, found in zip(shape_numbers(kind.shape), var.shape, strict=True):
+                assert declared in (-1, found)
+
+
+def _differentiable() -> Iterator[Any]:
+    for parameter in _samples([spec for spec in SPECS if spec.grad is not None]):
+        sample: Sample = parameter.values[1]
+        floats = any(
+            isinstance(each, np.ndarray) and each.dtype.kind == "f" for each in sample.inputs
+        )
+        if sample.gradient and floats:
+            yield parameter
+
+
+@pytest.mark.parametrize(("spec", "sample"), list(_differentiable()))
+def test_gradient_equals_finite_differences(spec: OpSpec, sample: Sample) -> None:
+    inputs = [
+        each.astype(np.float64) if isinstance(each, np.ndarray) and each.dtype.kind == "f" else each
+        for each in sample.inputs
+    ]
+    places = [
+        index
+        for index, each in enumerate(inputs)
+        if isinstance(each, np.ndarray) and each.dtype.kind == "f"
+    ]
+
+    def build(arrays: list[Any]) -> tuple[list[Var], list[Var]]:
+        variables = [Var(each.copy()) if isinstance(each, np.ndarray) else each for each in arrays]
+        for place in places:
+            variables[place].fix_as_trainable()
+        results = _call(spec, tuple(variables), sample.attributes)
+        return [each for each in results if each.dtype.kind == "f"], variables
+
+    outputs, variables = build(inputs)
+    rng = np.random.default_rng(7)
+    seeds = [Var(rng.standard_normal(each.shape)) for each in outputs]
+    found = gradients(outputs, seeds, [variables[place] for place in places])
+
+    def loss(arrays: list[Any]) -> float:
+        results = _call(spec, tuple(_fresh(tuple(arrays))), sample.attributes)
+        values = [each.read() for each in results if each.dtype.kind == "f"]
+        return float(sum((v * s.read()).sum() for v, s in zip(values, seeds, strict=True)))
+
+    for place, gradient in zip(places, found, strict=True):
+        wanted = np.zeros(inputs[place].shape)
+        flat = wanted.reshape(-1)
+        for index in range(flat.size):
+            step = 1e-6 * max(1.0, abs(inputs[place].reshape(-1)[index]))
+            shifted = [
+                [a.copy() if isinstance(a, np.ndarray) else a for a in inputs] for _ in range(2)
+            ]
+            shifted[0][place].reshape(-1)[index] += step
+            shifted[1][place].reshape(-1)[index] -= step
+            flat[index] = (loss(shifted[0]) - loss(shifted[1])) / (2 * step)
+        got = np.zeros_like(wanted) if gradient is None else gradient.read()
+        assert got.dtype == np.float64
+        np.testing.assert_allclose(got, wanted, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(("spec", "call"), list(_bad_calls()))
+def test_bad_call_raises(spec: OpSpec, call: Any) -> None:
+    for lazy in (False, True):
+        with config.using(lazy=lazy), pytest.raises(call.error) as caught:
+            _call(spec, call.inputs, call.attributes)
+        assert str(caught.value)
+
+
+@pytest.mark.parametrize("spec", [s for s in SPECS if s.pure], ids=lambda spec: spec.name)
+def test_equal_calls_are_one_node(spec: OpSpec) -> None:
+    sample = spec.samples[0]
+    inputs = _fresh(sample.inputs)
+    if not all(isinstance(each, Var) or each is None for each in inputs):
+        return
+    with config.using(lazy=True):
+        first, second = (_call(spec, inputs, sample.attributes) for _ in range(2))
+    for one, two in zip(first, second, strict=True):
+        assert isinstance(one._ref, Ref)
+        assert two._ref is not None
+        assert one._ref.node is two._ref.node
