@@ -1,7 +1,7 @@
 """Settings of the process: how graphs are built and run.
 
-`mnn.config` is one object. Assign to its attributes, or use `with mnn.config.using(threads=1): ...` to
-change some for a block.
+`mnn.config` is one object. Assign to its attributes, or use
+`with mnn.config.using(threads=1): ...` to change some for a block.
 """
 
 from __future__ import annotations

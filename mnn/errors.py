@@ -1,8 +1,8 @@
 """The exception family.
 
-Every error of this package derives from `MnnError` and from the builtin a caller would guess, so both
-`except MnnError` and `except ValueError` work. Messages say what was asked, what was found, what was
-expected and what to try.
+Every error of this package derives from `MnnError` and from the builtin a caller would guess, so
+both `except MnnError` and `except ValueError` work. Messages say what was asked, what was found,
+what was expected and what to try.
 """
 
 from __future__ import annotations

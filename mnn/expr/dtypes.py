@@ -5,7 +5,8 @@ Rules (DESIGN section 3), in this order:
 1. Data made from Python numbers: float -> float32, int -> int32 (int64 when a value does not fit),
    bool -> bool, complex -> complex64. Arrays keep their dtype.
 2. Arrays among themselves promote as in NumPy 2.
-3. Python scalars are weak: they take the dtype of the array they meet. A float that meets an integer
+3. Python scalars are weak: they take the dtype of the array they meet. A float that meets an
+integer
    or bool array makes float32, an int that meets a bool array makes int32, because those are the
    defaults of rule 1.
 4. Where NumPy would invent a float type for integer data (`exp`, true division, `mean`), the result
@@ -93,8 +94,8 @@ def as_dtype(value: Any, *, what: str = "dtype") -> np.dtype[Any]:
             result = np.dtype(value)
         except TypeError as error:
             raise DTypeError(
-                f"{what}: {value!r} is no element type. Expected a NumPy dtype such as numpy.float32, "
-                "a string such as 'float32', or a member of expr.dtype. Check the argument order."
+                f"{what}: {value!r} is no element type. Expected a dtype such as numpy.float32, a "
+                "string such as 'float32', or a member of expr.dtype. Check the argument order."
             ) from error
     if value is None or result.kind not in "biufc":
         raise DTypeError(

@@ -57,8 +57,8 @@ def gradients(
         targets: Vars in the graph of the outputs, usually trainable leaves.
 
     Returns:
-        One recorded Var per target, of the target's shape and dtype; None where no gradient path leads
-        to it.
+        One recorded Var per target, of the target's shape and dtype; None where no gradient path
+        leads to it.
 
     Raises:
         GradientError: an operator on the path has no gradient rule.
@@ -104,8 +104,8 @@ def _backward(node: Node, active: set[Node], grads: dict[Ref, Var]) -> None:
     operation = node.operation
     if operation is None or operation.grad is None:
         raise GradientError(
-            f"gradients: {node.kind} has no gradient rule, and a parameter depends on the loss through "
-            "it. Compute it outside the loss, or detach its operand with fix_as_const()."
+            f"gradients: {node.kind} has no gradient rule, and a parameter depends on the loss "
+            "through it. Compute it outside the loss, or detach its operand with fix_as_const()."
         )
     call = GradCall(
         tuple(None if ref is None else var_of(ref) for ref in node.inputs),

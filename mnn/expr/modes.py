@@ -56,7 +56,8 @@ def set_lazy_mode(mode: int) -> None:
     """Choose what a recorded Var does when an input changes after its first read.
 
     Args:
-        mode: 0 full, 1 content on demand: both compute again. 2 compute once, 3 both bits: the first
+        mode: 0 full, 1 content on demand: both compute again. 2 compute once, 3 both bits: the
+            first
             computed value is kept.
 
     Raises:

@@ -1,8 +1,9 @@
 """Nodes: the immutable, interned graph under every Var.
 
 A node is an operator applied to inputs, with frozen attributes and the types of its results. Leaves
-(inputs, constants, trainable values) hold a `Cell`, the only mutable thing in a graph: its array may be
-overwritten, which raises a global epoch so that cached results can tell whether they still hold.
+(inputs, constants, trainable values) hold a `Cell`, the only mutable thing in a graph: its array
+may be overwritten, which raises a global epoch so that cached results can tell whether they still
+hold.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Operation(Protocol):
 
     @property
     def grad(self) -> Callable[[Any], Sequence[Any]] | None:
-        """The gradient rule: a `GradCall` to the gradient of each operand; None: not differentiable."""
+        """The gradient rule, from a `GradCall` to the gradient of each operand, or None."""
 
     def infer_types(
         self, types: Sequence[TensorType | None], attributes: Mapping[str, Any]
@@ -101,8 +102,8 @@ class Cell:
         """Return the array; an unwritten input raises EvaluationError."""
         if self.array is None:
             raise EvaluationError(
-                f"read: the input {name or '(unnamed)'} has no value yet. Expected write() before the "
-                "first read. Call write(data) on the placeholder."
+                f"read: the input {name or '(unnamed)'} has no value yet. Expected write() before "
+                "the first read. Call write(data) on the placeholder."
             )
         return self.array
 
@@ -120,7 +121,7 @@ class Ref(NamedTuple):
 
 
 class Node:
-    """An operator application or a leaf. Never changes, but for names and a cache of its results."""
+    """An operator application or a leaf; unchanging, but for names and a cache of its results."""
 
     __slots__ = (
         "__weakref__",

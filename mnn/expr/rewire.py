@@ -1,8 +1,8 @@
 """Changing recorded graphs: every edit rebuilds the nodes above it and moves the live Vars over.
 
-Nodes never change. `redirect` finds the Vars whose graphs contain the old node, rebuilds those graphs
-with the new one (which repeats all shape checks) and only then updates the Vars, so a rejected edit
-leaves everything as it was.
+Nodes never change. `redirect` finds the Vars whose graphs contain the old node, rebuilds those
+graphs with the new one (which repeats all shape checks) and only then updates the Vars, so a
+rejected edit leaves everything as it was.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def redirect(var: Var, new: Ref) -> None:
     replacement = [
         new if index == old.port else Ref(old.node, index) for index in range(len(old.node.types))
     ]
-    # The part of the graph below `new` may contain `old` (an operation slipped in above it): its own
-    # nodes must stay as they are, so they are listed as their own replacements.
+    # The part of the graph below `new` may contain `old` (an operation slipped in above it): its
+    # own nodes must stay as they are, so they are listed as their own replacements.
     replacements = {node: _results(node) for node in _below(new)}
     replacements[old.node] = replacement
     users = [each for each in live_vars() if each._ref is not None]
@@ -70,8 +70,8 @@ def set_inputs(var: Var, inputs: Sequence[Var]) -> None:
     ref = var._ref
     if ref is None or ref.node.operation is None:
         raise GraphError(
-            f"set_inputs: this Var is a {var.op_type}, which has no operands. Expected the result of a "
-            "recorded operation. Record it after expr.lazy_eval(True)."
+            f"set_inputs: this Var is a {var.op_type}, which has no operands. Expected the result of "
+            "a recorded operation. Record it after expr.lazy_eval(True)."
         )
     slots = [index for index, each in enumerate(ref.node.inputs) if each is not None]
     if len(inputs) != len(slots):

@@ -1,8 +1,8 @@
 """Symbolic sizes: integers that are not known yet, with just enough arithmetic for shape rules.
 
-A dimension is an `int` or a `Symbol`. Arithmetic on symbols builds canonical expressions, so the same
-formula over the same symbols compares equal. Nothing is ever guessed: a comparison that depends on an
-unknown value is False for `==` and an error for an ordering.
+A dimension is an `int` or a `Symbol`. Arithmetic on symbols builds canonical expressions, so the
+same formula over the same symbols compares equal. Nothing is ever guessed: a comparison that
+depends on an unknown value is False for `==` and an error for an ordering.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Symbol:
                 base: Dim = self.key[1]
                 factor = self.key[2]
                 if factor % other == 0:
-                    return base * (factor // other)
+                    exact: Dim = base * (factor // other)
+                    return exact
         elif self == other:
             return 1
         return Symbol(("//", self, other))

@@ -1,4 +1,4 @@
-"""What is known about a value before it is computed: shape, dtype, dimension format, maybe the value."""
+"""What is known about a value before it is computed: shape, dtype, format, maybe the value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VALUE_LIMIT = 256
 
 
 class Shape(tuple):  # type: ignore[type-arg]
-    """Sizes of a Var: a tuple that prints as a list and equals tuples and lists of the same sizes."""
+    """Sizes of a Var: a tuple that prints as a list and equals lists of the same sizes, too."""
 
     __slots__ = ()
 

@@ -176,8 +176,8 @@ class Var:
     def read(self) -> Array:
         """Return the value as an ndarray.
 
-        The array is writable. Writing it changes a constant, input or trainable Var; for the result of
-        a recorded operation it is the caller's own copy. It stays valid after the Var is gone.
+        The array is writable. Writing it changes a constant, input or trainable Var; for the result
+        of a recorded operation it is the caller's own copy. It stays valid after the Var is gone.
 
         Raises:
             EvaluationError: an input below this Var was never written.
@@ -198,12 +198,12 @@ class Var:
         if array.flags.writeable:
             return array
         cell = self._ref.node.cell if self._ref is not None else None
-        array = array.copy()
+        own: Array = array.copy()
         if cell is None:
-            self._value = array
+            self._value = own
         else:
-            cell.array = array
-        return array
+            cell.array = own
+        return own
 
     def read_as_tuple(self) -> tuple[Any, ...]:
         """Return all elements in order as one flat tuple of Python numbers."""

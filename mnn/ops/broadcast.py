@@ -32,8 +32,8 @@ def _checked(name: str, small: tuple[Dim, ...] | None, large: tuple[Dim, ...] | 
     )
     if not fits:
         raise ShapeError(
-            f"{name}: shape {small} does not broadcast to {large}. Expected equal sizes or 1, counted "
-            "from the last axis."
+            f"{name}: shape {small} does not broadcast to {large}. Expected equal sizes or 1, "
+            "counted from the last axis."
         )
 
 
@@ -55,7 +55,8 @@ def _sum_like(x: Array, like: Array) -> Array:
         if size == 1 and x.shape[axis + extra] != 1
     )
     total: Array = x.sum(axis=axes, dtype=x.dtype) if axes else x
-    return total.reshape(like.shape)
+    result: Array = total.reshape(like.shape)
+    return result
 
 
 def _grad_sum(call: GradCall) -> tuple[Var, None]:

@@ -16,7 +16,8 @@ class Codec:
     Attributes:
         op_type: member of the file format's `OpType`.
         table: parameter table, `"NONE"` for none.
-        constants: fields with a fixed value that identifies the operator, such as `{"opType": "EXP"}`;
+        constants: fields with a fixed value that identifies the operator, such as `{"opType":
+            "EXP"}`;
             enum values by member name.
         fields: parameter field by attribute name.
         handled: True when a handler in `mnn.format.handlers` reads and writes it instead (weights,

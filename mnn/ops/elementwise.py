@@ -61,8 +61,8 @@ class DTypeRule:
         common = dtypes[0] if len(dtypes) == 1 else promote(name, dtypes)
         if common.kind not in self.kinds:
             raise DTypeError(
-                f"{name}: found {', '.join(each.name for each in dtypes)}, expected {self.expected}. "
-                "Convert with astype first."
+                f"{name}: found {', '.join(each.name for each in dtypes)}, expected "
+                f"{self.expected}. Convert with astype first."
             )
         return float_result(common) if self.to_float else common
 
@@ -132,7 +132,7 @@ def known_value(
     attributes: Mapping[str, Any],
     result: TensorType,
 ) -> TensorType:
-    """Return `result` with its value filled in when every input's value is known and it is small."""
+    """Return `result` with its value filled in when it is small and every input's is known."""
     if result.dtype.kind not in "iub" or not result.is_static:
         return result
     count = math.prod(shape_numbers(result.shape or ()))
@@ -218,7 +218,8 @@ def elementwise(
         reference: array meaning in NumPy; operands arrive in one common dtype.
         rule: accepted and resulting element types.
         body: scalar meaning, in terms of kernel-builder methods.
-        grad: `(g, *inputs, y, **attributes) -> gradient or gradients`; shapes and dtypes are fitted to
+        grad: `(g, *inputs, y, **attributes) -> gradient or gradients`; shapes and dtypes are fitted
+            to
             the operands afterwards. `None` results mean zero.
         attributes: defaults by name.
     """

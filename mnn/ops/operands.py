@@ -35,7 +35,8 @@ def as_var(value: Any, what: str = "operand") -> Var:
 def array_of(value: Any, what: str = "array") -> Array:
     """Return the array meant by a number, nested list, array or array-like object.
 
-    Python floats become float32 and ints int32 (int64 when they do not fit); arrays keep their dtype.
+    Python floats become float32 and ints int32 (int64 when they do not fit); arrays keep their
+    dtype.
 
     Raises:
         UnknownOperandError: not array-like, or not made of numbers.    ShapeError: ragged lists.

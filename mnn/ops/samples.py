@@ -53,7 +53,7 @@ def special_values(dtype: Any = np.float32) -> Array:
 def unary_samples(
     make: Callable[..., Array] = normal, *, special: bool = True, gradient: bool = True
 ) -> tuple[Sample, ...]:
-    """Return samples of a one-operand float function: vector, 0-d, empty, 3-D, float64, specials."""
+    """Return samples of a float function: vector, 0-d, empty, 3-D, float64, special values."""
     samples = [
         Sample((make(7),), gradient=gradient),
         Sample((make(),), gradient=gradient),
@@ -93,7 +93,7 @@ def incompatible_shapes(operands: int) -> BadCall:
     """Return a call whose operands do not broadcast."""
     shapes = [(2, 3), (4,)] + [(1,)] * (operands - 2)
     return BadCall(
-        "shapes do not broadcast", tuple(np.zeros(s, np.float32) for s in shapes), ShapeError
+        "shapes do not broadcast", tuple(np.zeros(s, np.int32) for s in shapes), ShapeError
     )
 
 

@@ -1,8 +1,8 @@
 """The operator record, and the one way every operator is called.
 
 An `OpSpec` says once everything that is true of an operator. Calling it computes at once in
-eager mode and records a node otherwise; the graph, the backends, the file format, the gradients, the
-documentation and the tests all read the same record.
+eager mode and records a node otherwise; the graph, the backends, the file format, the gradients,
+the documentation and the tests all read the same record.
 """
 
 from __future__ import annotations
