@@ -70,8 +70,8 @@ def set_inputs(var: Var, inputs: Sequence[Var]) -> None:
     ref = var._ref
     if ref is None or ref.node.operation is None:
         raise GraphError(
-            f"set_inputs: this Var is a {var.op_type}, which has no operands. Expected the result of "
-            "a recorded operation. Record it after expr.lazy_eval(True)."
+            f"set_inputs: this Var is a {var.op_type}, which has no operands. Expected the result "
+            "of a recorded operation. Record it after expr.lazy_eval(True)."
         )
     slots = [index for index, each in enumerate(ref.node.inputs) if each is not None]
     if len(inputs) != len(slots):

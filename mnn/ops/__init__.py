@@ -9,5 +9,6 @@ from mnn.ops import (
     comparison,
     convert,
     create,
+    matmul,
     python_operators,
 )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mnn.errors import ShapeError
-from mnn.expr.symbols import Dim
+from mnn.expr.symbols import Dim, shape_numbers
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
 from mnn.ops.samples import normal
 from mnn.ops.spec import BadCall, GradCall, OpSpec, Sample
 
-__all__ = ["broadcast_like", "sum_like"]
+__all__ = ["broadcast_like", "reshape_like", "sum_like"]
 
 Array = np.ndarray[Any, Any]
 
@@ -66,6 +67,41 @@ def _grad_sum(call: GradCall) -> tuple[Var, None]:
 def _grad_broadcast(call: GradCall) -> tuple[Var, None]:
     return sum_like(call.grad, call.input(0)), None
 
+
+def _infer_reshape(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    x, like = types
+    if x.is_static and like.is_static:
+        have, want = (
+            math.prod(shape_numbers(x.shape or ())),
+            math.prod(shape_numbers(like.shape or ())),
+        )
+        if have != want:
+            raise ShapeError(
+                f"reshape_like: {have} elements ({x.describe()}) do not fill {like.describe()}. "
+                "Expected equal element counts."
+            )
+    return _like_second(types, attributes)
+
+
+def _grad_reshape(call: GradCall) -> tuple[Var, None]:
+    return reshape_like(call.grad, call.input(0)), None
+
+
+reshape_like = OpSpec(
+    "reshape_like",
+    ("x", "like"),
+    _infer_reshape,
+    lambda x, like: x.reshape(like.shape),
+    "movement",
+    grad=_grad_reshape,
+    samples=(
+        Sample((normal(3, 4), normal(2, 6))),
+        Sample((normal(1), normal())),
+        Sample((normal(0, 3), normal(2, 0)), gradient=False),
+    ),
+    bad=(BadCall("other element count", (normal(3), normal(2)), ShapeError),),
+    doc="the elements of x, in order, in the shape of `like`",
+)
 
 sum_like = OpSpec(
     "sum_like",

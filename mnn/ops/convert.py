@@ -78,10 +78,10 @@ def cast(x: Any, dtype: Any = dtype.float) -> Var:
             toward zero; values beyond an integer type wrap.
     """
     wanted = as_dtype(dtype, what="cast: dtype")
-    x = as_var(x, "cast")
-    if x.dtype == wanted and x._ref is not None:
-        return x
-    result: Var = _cast(x, dtype=wanted)
+    operand = as_var(x, "cast")
+    if operand.dtype == wanted and operand._ref is not None:
+        return operand
+    result: Var = _cast(operand, dtype=wanted)
     return result
 
 
@@ -152,8 +152,8 @@ def convert(x: Any, format: data_format) -> Var:
         raise ShapeError(
             f"convert: found format {format!r}, expected expr.NCHW, expr.NHWC or expr.NC4HW4."
         ) from error
-    x = as_var(x, "convert")
-    if x._format == target:
-        return x
-    result: Var = _convert(x, source=x.data_format, target=target)
+    operand = as_var(x, "convert")
+    if operand._format == target:
+        return operand
+    result: Var = _convert(operand, source=operand.data_format, target=target)
     return result

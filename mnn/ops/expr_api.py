@@ -32,3 +32,4 @@ from mnn.ops.comparison import (
 )
 from mnn.ops.convert import cast, convert
 from mnn.ops.create import clone, const, placeholder, scalar, zeros_like
+from mnn.ops.matmul import matmul
