@@ -146,21 +146,51 @@ def known_value(
     return TensorType(result.shape, result.dtype, result.format, value)
 
 
-def unify_operands(name: str, operands: Sequence[Any]) -> list[Var]:
-    """Return operands as Vars, Python numbers taking the dtype of the arrays they meet."""
+def unify_operands(name: str, operands: Sequence[Any], *, exact: bool = False) -> list[Var]:
+    """Return operands as Vars, Python numbers taking the dtype of the arrays they meet.
+
+    Args:
+        name: operator, for messages.
+        operands: what the user passed.
+        exact: the numbers are compared, not computed with: keep their value whatever the dtype.
+    """
     if not any(_is_weak(each) for each in operands):
         return [as_var(each, name) for each in operands]
     held = [None if _is_weak(each) else as_var(each, name) for each in operands]
     dtypes = [each.dtype for each in held if each is not None]
-    common = promote(name, dtypes) if dtypes else None
+    if not dtypes:
+        return [literal(each, python_scalar_dtype(each)) for each in operands]
+    common = promote(name, dtypes)
+    if exact:
+        return [
+            literal(each, _exact_dtype(common, each)) if variable is None else variable
+            for each, variable in zip(operands, held, strict=True)
+        ]
+    for each, variable in zip(operands, held, strict=True):
+        if variable is None:
+            common = weak_result(common, each)
     return [
-        variable
-        if variable is not None
-        else literal(
-            each, python_scalar_dtype(each) if common is None else weak_result(common, each)
-        )
+        literal(each, common) if variable is None else _weakened(variable, common)
         for each, variable in zip(operands, held, strict=True)
     ]
+
+
+def _weakened(variable: Var, common: np.dtype[Any]) -> Var:
+    """Return an operand fit for arithmetic with a Python number (rule 3 of `mnn.expr.dtypes`)."""
+    if variable.dtype.kind in "biu" and common.kind in "fc":
+        from mnn.ops.convert import cast
+
+        return cast(variable, common)
+    return variable
+
+
+def _exact_dtype(common: np.dtype[Any], scalar: bool | int | float | complex) -> np.dtype[Any]:
+    if isinstance(scalar, float) and common.kind in "biu":
+        return np.dtype(np.float64)
+    if isinstance(scalar, int) and common.kind in "iu":
+        limits = np.iinfo(common)
+        return common if limits.min <= scalar <= limits.max else python_scalar_dtype(scalar)
+    return weak_result(common, scalar)
 
 
 def _is_weak(value: Any) -> bool:
@@ -184,14 +214,22 @@ def fit_gradient(gradient: Var | None, operand: Var) -> Var | None:
     return gradient
 
 
+@dataclass(frozen=True, eq=False)
 class Elementwise(OpSpec):
-    """An operator that works on each element alone, with broadcasting."""
+    """An operator that works on each element alone, with broadcasting.
+
+    Attributes:
+        exact_scalars: Python numbers keep their value instead of taking the arrays' dtype.
+    """
+
+    exact_scalars: bool = False
 
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
         """Apply the operator; Python numbers are weak."""
         if len(inputs) != len(self.inputs):
             return super().__call__(*inputs, **attributes)
-        return self.apply(unify_operands(self.name, inputs), self._attributes(attributes))
+        operands = unify_operands(self.name, inputs, exact=self.exact_scalars)
+        return self.apply(operands, self._attributes(attributes))
 
 
 def elementwise(
@@ -266,4 +304,5 @@ def elementwise(
         samples=tuple(samples),
         bad=tuple(bad),
         doc=doc,
+        exact_scalars=rule is COMPARISON,
     )
