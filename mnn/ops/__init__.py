@@ -7,6 +7,7 @@ from mnn.ops import (
     arithmetic,
     broadcast,
     comparison,
+    control,
     convert,
     create,
     matmul,
