@@ -33,7 +33,8 @@ def _reference(a: Array, b: Array, *, transpose_a: bool, transpose_b: bool) -> A
     a = _swap(a) if transpose_a and a.ndim > 1 else a
     b = _swap(b) if transpose_b and b.ndim > 1 else b
     if dtype == np.float16:
-        return np.matmul(a.astype(np.float32), b.astype(np.float32)).astype(dtype)
+        half: Array = np.matmul(a.astype(np.float32), b.astype(np.float32)).astype(dtype)
+        return half
     result: Array = np.asarray(np.matmul(a.astype(dtype, copy=False), b.astype(dtype, copy=False)))
     return result
 
@@ -65,7 +66,8 @@ def _infer(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> Tensor
         raise ShapeError(
             f"matmul: {inner} columns meet {other} rows (shapes {shape_numbers(a.shape)} and "
             f"{shape_numbers(b.shape)}, transposes {attributes['transpose_a']} and "
-            f"{attributes['transpose_b']}). Expected equal numbers. Transpose or reshape an operand."
+            f"{attributes['transpose_b']}). Expected equal numbers. Transpose or "
+            "reshape an operand."
         )
     batch = broadcast_shapes("matmul", [batch_a, batch_b]) or ()
     shape: tuple[Dim, ...] = batch
@@ -80,7 +82,7 @@ def _gradient(call: GradCall) -> list[Var | None]:
     a, b, g = call.input(0), call.input(1), call.grad
     from mnn.ops.movement import expand_dims
 
-    # Vectors are treated as matrices, so that one rule serves; the result is shaped back at the end.
+    # Vectors are treated as matrices, so that one rule serves; results are shaped back at the end.
     left = expand_dims(a, 0) if a.ndim == 1 else a
     right = expand_dims(b, 1) if b.ndim == 1 else b
     if b.ndim == 1:

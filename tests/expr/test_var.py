@@ -14,7 +14,7 @@ from mnn.errors import DTypeError, ShapeError
 
 def test_shape_equals_lists_and_tuples() -> None:
     x = expr.const(0.0, [2, 2])
-    assert [2, 2] == x.shape == (2, 2)  # noqa: SIM300 - both directions matter
+    assert [2, 2] == x.shape == (2, 2)
     assert x.shape != [2, 3]
     assert repr(x.shape) == "[2, 2]"
     assert x.shape + [1] == [2, 2, 1]  # noqa: RUF005 - the operator is what is tested
@@ -25,7 +25,7 @@ def test_shape_equals_lists_and_tuples() -> None:
 def test_dtype_equals_the_enumeration_and_numpy() -> None:
     x = expr.const([1, 2], [2], expr.NCHW, expr.int)
     assert x.dtype == expr.int
-    assert expr.int == x.dtype  # noqa: SIM300
+    assert expr.int == x.dtype
     assert x.dtype == np.int32
     assert x.dtype != expr.float
     assert np.zeros(2, expr.uint8).dtype == np.uint8
