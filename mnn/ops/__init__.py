@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # One module per line, sorted.
 from mnn.ops import (
+    activation,
     arithmetic,
     broadcast,
     comparison,
@@ -12,4 +13,8 @@ from mnn.ops import (
     create,
     matmul,
     python_operators,
+    reduce,
+    scan,
+    trigonometry,
+    unary,
 )

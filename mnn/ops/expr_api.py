@@ -33,3 +33,50 @@ from mnn.ops.comparison import (
 from mnn.ops.convert import cast, convert
 from mnn.ops.create import clone, const, placeholder, scalar, zeros_like
 from mnn.ops.matmul import matmul
+from mnn.ops.trigonometry import (
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atanh,
+    cos,
+    cosh,
+    sin,
+    sinh,
+    tan,
+    tanh,
+)
+from mnn.ops.unary import (
+    abs,
+    ceil,
+    erf,
+    erfc,
+    erfinv,
+    exp,
+    expm1,
+    floor,
+    gelu,
+    log,
+    log1p,
+    reciprocal,
+    round,
+    rsqrt,
+    sigmoid,
+    sign,
+    softplus,
+    softsign,
+    sqrt,
+    square,
+)
+from mnn.ops.activation import elu, prelu, relu, relu6, selu, softmax
+from mnn.ops.reduce import (
+    reduce_all,
+    reduce_any,
+    reduce_max,
+    reduce_mean,
+    reduce_min,
+    reduce_prod,
+    reduce_sum,
+)
+from mnn.ops.scan import argmax, argmin, cumprod, cumsum

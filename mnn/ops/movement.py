@@ -1,0 +1,699 @@
+"""Moving elements without changing them: shapes, orders of dimensions, joining and repeating."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mnn.errors import ShapeError
+from mnn.expr.symbols import Dim, Symbol, fresh, is_known, shape_numbers
+from mnn.expr.types import TensorType
+from mnn.expr.var import Var
+from mnn.ops.axes import integers_of, normalize_axes, normalize_axis
+from mnn.ops.broadcast import reshape_like, sum_like
+from mnn.ops.codec import Codec
+from mnn.ops.elementwise import known_value, promote
+from mnn.ops.operands import as_var
+from mnn.ops.samples import integers, normal, text_operand
+from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
+
+__all__ = [
+    "broadcast_to",
+    "concat",
+    "expand_dims",
+    "flatten",
+    "int_operand",
+    "moveaxis",
+    "ravel",
+    "reshape",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "tile",
+    "transpose",
+    "unsqueeze",
+]
+
+Array = np.ndarray[Any, Any]
+
+
+def int_operand(name: str, value: Any, what: str) -> Var:
+    """Return a shape-like argument as an int32 Var: ints, a sequence, an array or a Var."""
+    if isinstance(value, Var):
+        return value
+    if isinstance(value, (list, tuple)) and any(isinstance(each, Var) for each in value):
+        value = [int(each) for each in value]
+    return Var(np.array(integers_of(name, value, what), np.int32))
+
+
+def _unknown(rank: Dim | None, hint: str) -> tuple[Dim, ...] | None:
+    return None if rank is None or isinstance(rank, Symbol) else tuple(
+        fresh(hint) for _ in range(rank)
+    )
+
+
+# --- reshape -------------------------------------------------------------------------------------
+
+
+def _resolved(
+    name: str, old: tuple[Dim, ...] | None, wanted: Sequence[int], *, copy_zero: bool
+) -> tuple[Dim, ...]:
+    """Return the new shape: -1 inferred, 0 copied if `copy_zero`."""
+    sizes: list[Dim] = list(wanted)
+    if copy_zero:
+        for axis, size in enumerate(sizes):
+            if size == 0 and old is not None and axis < len(old):
+                sizes[axis] = old[axis]
+    if any(isinstance(size, int) and size < -1 for size in sizes) or sizes.count(-1) > 1:
+        raise ShapeError(
+            f"{name}: found shape {list(wanted)}, expected sizes >= 0 and at most one -1."
+        )
+    if old is None:
+        return tuple(fresh("reshaped") if size == -1 else size for size in sizes)
+    total: Dim = 1
+    for size in old:
+        total = total * size
+    rest: Dim = 1
+    for size in sizes:
+        if not (isinstance(size, int) and size == -1):
+            rest = rest * size
+    if not is_known(total, rest):
+        return tuple(_inferred(total, rest) if size == -1 else size for size in sizes)
+    fits = total == rest if -1 not in sizes else bool(rest) and int(total) % int(rest) == 0  # type: ignore[arg-type]
+    if not fits and not (-1 in sizes and total == 0 and rest == 0):
+        raise ShapeError(
+            f"{name}: {total} elements of shape {shape_numbers(old)} do not fill shape "
+            f"{list(wanted)}. Expected an equal number of elements."
+        )
+    return tuple(
+        (int(total) // int(rest) if rest else 0) if size == -1 else size  # type: ignore[arg-type]
+        for size in sizes
+    )
+
+
+def _inferred(total: Dim, rest: Dim) -> Dim:
+    return fresh("reshaped") if rest == 0 else total // rest
+
+
+def _infer_reshape(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    x, shape = types
+    if shape.value is None:
+        rank = shape.shape[0] if shape.shape else None
+        return x.with_shape(_unknown(rank, "reshaped"))
+    wanted = [int(size) for size in shape.value.reshape(-1)]
+    sizes = _resolved("reshape", x.shape, wanted, copy_zero=attributes["copy_zero"])
+    result = TensorType(sizes, x.dtype, x.format)
+    if x.value is not None and result.is_static:
+        result = TensorType(sizes, x.dtype, x.format, x.value.reshape(shape_numbers(sizes)))
+    return result
+
+
+def _reshape_reference(x: Array, shape: Array, *, copy_zero: bool) -> Array:
+    wanted = [int(size) for size in shape.reshape(-1)]
+    sizes = _resolved("reshape", x.shape, wanted, copy_zero=copy_zero)
+    result: Array = x.reshape(shape_numbers(sizes))
+    return result
+
+
+def _grad_reshape(call: GradCall) -> list[Var | None]:
+    return [reshape_like(call.grad, call.input(0)), None]
+
+
+def _ints(*values: int) -> Array:
+    return np.array(values, np.int32)
+
+
+_reshape = OpSpec(
+    "reshape",
+    ("x", "shape"),
+    _infer_reshape,
+    _reshape_reference,
+    "movement",
+    attributes={"copy_zero": True},
+    grad=_grad_reshape,
+    codec=Codec("Reshape", handled=True),
+    onnx="Reshape",
+    samples=(
+        Sample((normal(2, 6), _ints(3, 4))),
+        Sample((normal(2, 3, 2), _ints(0, -1))),
+        Sample((normal(4), _ints(2, -1, 1))),
+        Sample((normal(1), np.zeros(0, np.int32))),
+        Sample((normal(0, 3), _ints(3, 0)), {"copy_zero": False}, gradient=False),
+        Sample((integers(4), _ints(2, 2)), gradient=False),
+    ),
+    bad=(
+        BadCall("other element count", (normal(4), _ints(3)), ShapeError),
+        BadCall("two unknown sizes", (normal(4), _ints(-1, -1)), ShapeError),
+        BadCall("indivisible", (normal(4), _ints(3, -1)), ShapeError),
+    ),
+    doc="the elements of x, in order, in another shape",
+)
+
+
+def reshape(x: Any, shape: Any, original_format: Any = None, *, copy_zero: bool = True) -> Var:
+    """Return the elements of x, in order, in another shape.
+
+    Args:
+        x: any array.
+        shape: sizes; one may be -1 (inferred), and 0 copies the size of that axis.
+        original_format: accepted for compatibility; elements are always taken in logical order.
+        copy_zero: False: a 0 means an empty axis.
+
+    Raises:
+        ShapeError: the element counts differ.
+    """
+    sizes = int_operand("reshape", shape, "shape")
+    result: Var = _reshape(as_var(x, "reshape"), sizes, copy_zero=copy_zero)
+    return result
+
+
+def ravel(x: Any) -> Var:
+    """Return the elements in order as one dimension."""
+    return reshape(x, (-1,))
+
+
+def flatten(x: Any, axis: int = 0, end_axis: int = -1) -> Var:
+    """Return x with the dimensions from `axis` to `end_axis` (inclusive) joined into one."""
+    operand = as_var(x, "flatten")
+    shape = operand.shape
+    if not shape:
+        return reshape(operand, (1,))
+    first = normalize_axis("flatten", axis, len(shape))
+    last = normalize_axis("flatten", end_axis, len(shape))
+    return reshape(operand, (*shape[:first], -1, *shape[last + 1 :]), copy_zero=False)
+
+
+# --- order of dimensions -------------------------------------------------------------------------
+
+
+def _infer_transpose(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    x, axes = types[0], attributes["axes"]
+    if x.shape is None:
+        return x if axes is None else x.with_shape(_unknown(len(axes), "permuted"))
+    rank = len(x.shape)
+    order = tuple(reversed(range(rank))) if axes is None else normalize_axes("transpose", axes, rank)
+    if len(order) != rank:
+        raise ShapeError(
+            f"transpose: found {len(order)} axes {list(order)} for {x.describe()}. "
+            f"Expected a permutation of all {rank}."
+        )
+    return known_value(
+        _transpose_reference, types, attributes, x.with_shape(x.shape[axis] for axis in order)
+    )
+
+
+def _transpose_reference(x: Array, *, axes: tuple[int, ...] | None) -> Array:
+    return x.transpose(axes)
+
+
+def _grad_transpose(call: GradCall) -> list[Var | None]:
+    axes = call.attributes["axes"]
+    if axes is None:
+        return [_transpose(call.grad)]
+    order = [axis % len(axes) for axis in axes]
+    return [_transpose(call.grad, axes=tuple(int(each) for each in np.argsort(order)))]
+
+
+_transpose = OpSpec(
+    "transpose",
+    ("x",),
+    _infer_transpose,
+    _transpose_reference,
+    "movement",
+    attributes={"axes": None},
+    grad=_grad_transpose,
+    codec=Codec("Permute", handled=True),
+    onnx="Transpose",
+    samples=(
+        Sample((normal(2, 3, 4),), {"axes": (1, 2, 0)}),
+        Sample((normal(2, 3),)),
+        Sample((normal(2, 3),), {"axes": (-1, 0)}),
+        Sample((normal(),)),
+        Sample((normal(0, 3),), gradient=False),
+    ),
+    bad=(
+        BadCall("too few axes", (normal(2, 3),), ShapeError, {"axes": (0,)}),
+        BadCall("axis twice", (normal(2, 3),), ShapeError, {"axes": (0, 0)}),
+    ),
+    doc="x with its dimensions in another order",
+)
+
+
+def transpose(x: Any, perm: Any = None) -> Var:
+    """Return x with its dimensions in the order `perm` (None: reversed).
+
+    Raises:
+        ShapeError: perm is no permutation of all axes.
+    """
+    axes = None if perm is None else integers_of("transpose", perm, "perm")
+    result: Var = _transpose(as_var(x, "transpose"), axes=axes)
+    return result
+
+
+def swapaxes(x: Any, axis1: int, axis2: int) -> Var:
+    """Return x with two dimensions exchanged."""
+    operand = as_var(x, "swapaxes")
+    order = list(range(operand.ndim))
+    first = normalize_axis("swapaxes", axis1, operand.ndim)
+    second = normalize_axis("swapaxes", axis2, operand.ndim)
+    order[first], order[second] = order[second], order[first]
+    return transpose(operand, order)
+
+
+def moveaxis(x: Any, source: Any, destination: Any) -> Var:
+    """Return x with dimensions moved to new positions; the others keep their order."""
+    operand = as_var(x, "moveaxis")
+    rank = operand.ndim
+    old = normalize_axes("moveaxis", integers_of("moveaxis", source), rank)
+    new = normalize_axes("moveaxis", integers_of("moveaxis", destination), rank)
+    if len(old) != len(new):
+        raise ShapeError(
+            f"moveaxis: found {len(old)} sources and {len(new)} destinations, expected as many."
+        )
+    order = [axis for axis in range(rank) if axis not in old]
+    for target, axis in sorted(zip(new, old, strict=True)):
+        order.insert(target, axis)
+    return transpose(operand, order)
+
+
+# --- dimensions of size 1 ------------------------------------------------------------------------
+
+
+def _infer_unsqueeze(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    x, axes = types[0], attributes["axes"]
+    if x.shape is None:
+        return x.with_shape(None)
+    rank = len(x.shape) + len(axes)
+    chosen = normalize_axes("expand_dims", axes, rank)
+    sizes = iter(x.shape)
+    shape = tuple(1 if axis in chosen else next(sizes) for axis in range(rank))
+    result = TensorType(shape, x.dtype, x.format)
+    return known_value(_unsqueeze_reference, types, attributes, result)
+
+
+def _unsqueeze_reference(x: Array, *, axes: tuple[int, ...]) -> Array:
+    chosen = normalize_axes("expand_dims", axes, x.ndim + len(axes))
+    return np.expand_dims(x, chosen)
+
+
+_unsqueeze = OpSpec(
+    "unsqueeze",
+    ("x",),
+    _infer_unsqueeze,
+    _unsqueeze_reference,
+    "movement",
+    attributes={"axes": REQUIRED},
+    grad=lambda call: [reshape_like(call.grad, call.input(0))],
+    codec=Codec("Unsqueeze", "SqueezeParam", fields={"axes": "squeezeDims"}),
+    onnx="Unsqueeze",
+    samples=(
+        Sample((normal(2, 3),), {"axes": (1,)}),
+        Sample((normal(3),), {"axes": (0, -1)}),
+        Sample((normal(),), {"axes": (0,)}),
+        Sample((normal(0, 2),), {"axes": (2,)}, gradient=False),
+    ),
+    bad=(
+        BadCall("axis out of range", (normal(3),), ShapeError, {"axes": (3,)}),
+        BadCall("axis twice", (normal(3),), ShapeError, {"axes": (0, -3)}),
+    ),
+    doc="x with dimensions of size 1 inserted",
+)
+
+
+def unsqueeze(x: Any, axes: Any = ()) -> Var:
+    """Return x with dimensions of size 1 inserted; `axes` are positions in the result."""
+    result: Var = _unsqueeze(as_var(x, "unsqueeze"), axes=integers_of("unsqueeze", axes))
+    return result
+
+
+def expand_dims(x: Any, axis: Any) -> Var:
+    """Return x with a dimension of size 1 inserted at `axis`."""
+    return unsqueeze(x, axis)
+
+
+def _infer_squeeze(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    x, axes = types[0], attributes["axes"]
+    if x.shape is None:
+        return x.with_shape(None)
+    if axes is None:
+        if not x.is_static:
+            return x.with_shape(None)
+        chosen = tuple(axis for axis, size in enumerate(x.shape) if size == 1)
+    else:
+        chosen = normalize_axes("squeeze", axes, len(x.shape))
+    for axis in chosen:
+        if isinstance(x.shape[axis], int) and x.shape[axis] != 1:
+            raise ShapeError(
+                f"squeeze: axis {axis} of {x.describe()} has size {x.shape[axis]}, expected 1. "
+                "Name axes of size 1 only."
+            )
+    result = TensorType(
+        tuple(size for axis, size in enumerate(x.shape) if axis not in chosen), x.dtype, x.format
+    )
+    return known_value(_squeeze_reference, types, attributes, result)
+
+
+def _squeeze_reference(x: Array, *, axes: tuple[int, ...] | None) -> Array:
+    if axes is None:
+        return np.squeeze(x)
+    return np.squeeze(x, normalize_axes("squeeze", axes, x.ndim))
+
+
+_squeeze = OpSpec(
+    "squeeze",
+    ("x",),
+    _infer_squeeze,
+    _squeeze_reference,
+    "movement",
+    attributes={"axes": None},
+    grad=lambda call: [reshape_like(call.grad, call.input(0))],
+    codec=Codec("Squeeze", handled=True),
+    onnx="Squeeze",
+    samples=(
+        Sample((normal(2, 1, 3, 1),)),
+        Sample((normal(2, 1, 3, 1),), {"axes": (1,)}),
+        Sample((normal(1, 3),), {"axes": (-2,)}),
+        Sample((normal(1),)),
+        Sample((normal(0, 1),), {"axes": (1,)}, gradient=False),
+    ),
+    bad=(BadCall("size not 1", (normal(2, 3),), ShapeError, {"axes": (0,)}),),
+    doc="x without dimensions of size 1",
+)
+
+
+def squeeze(x: Any, axes: Any = ()) -> Var:
+    """Return x without dimensions of size 1: those in `axes`, or all of them.
+
+    Raises:
+        ShapeError: a named dimension has another size.
+    """
+    chosen = None if axes is None else integers_of("squeeze", axes) or None
+    result: Var = _squeeze(as_var(x, "squeeze"), axes=chosen)
+    return result
+
+
+# --- broadcasting and repeating ------------------------------------------------------------------
+
+
+def _infer_broadcast(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    from mnn.ops.elementwise import broadcast_shapes
+
+    x, shape = types
+    if shape.value is None:
+        return x.with_shape(None)
+    wanted = tuple(int(size) for size in shape.value.reshape(-1))
+    sizes = broadcast_shapes("broadcast_to", [x.shape, wanted])
+    if attributes["exact"] and sizes is not None and shape_numbers(sizes) != wanted:
+        raise ShapeError(
+            f"broadcast_to: {x.describe()} does not broadcast to {list(wanted)}. Expected equal "
+            "sizes or 1, counted from the last axis."
+        )
+    return known_value(_broadcast_reference, types, attributes, x.with_shape(sizes))
+
+
+def _broadcast_reference(x: Array, shape: Array, *, exact: bool) -> Array:
+    wanted = tuple(int(size) for size in shape.reshape(-1))
+    return np.broadcast_to(x, wanted if exact else np.broadcast_shapes(x.shape, wanted))
+
+
+_broadcast_to = OpSpec(
+    "broadcast_to",
+    ("x", "shape"),
+    _infer_broadcast,
+    _broadcast_reference,
+    "movement",
+    attributes={"exact": True},
+    grad=lambda call: [sum_like(call.grad, call.input(0)), None],
+    codec=Codec("BroadcastTo", handled=True),
+    onnx="Expand",
+    samples=(
+        Sample((normal(3, 1), _ints(2, 3, 4))),
+        Sample((normal(), _ints(2, 2))),
+        Sample((normal(2, 3), _ints(1, 1)), {"exact": False}),
+        Sample((normal(1, 3), _ints(0, 3)), gradient=False),
+    ),
+    bad=(
+        BadCall("sizes differ", (normal(3), _ints(2)), ShapeError),
+        BadCall("would shrink", (normal(2, 3), _ints(1, 3)), ShapeError),
+    ),
+    doc="x repeated along axes of size 1 to a given shape",
+)
+
+
+def broadcast_to(input: Any, shape: Any) -> Var:
+    """Return input broadcast to `shape`.
+
+    Raises:
+        ShapeError: a size of input is neither 1 nor that of shape.
+    """
+    sizes = int_operand("broadcast_to", shape, "shape")
+    result: Var = _broadcast_to(as_var(input, "broadcast_to"), sizes)
+    return result
+
+
+def _infer_tile(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    x, repeats = types
+    if repeats.value is None or x.shape is None:
+        return x.with_shape(_unknown(x.rank, "tiled"))
+    counts = [int(each) for each in repeats.value.reshape(-1)]
+    if len(counts) != len(x.shape) or min(counts, default=0) < 0:
+        raise ShapeError(
+            f"tile: found repeats {counts} for {x.describe()}, expected one count >= 0 per "
+            "dimension."
+        )
+    sizes = [size * count for size, count in zip(x.shape, counts, strict=True)]
+    return known_value(_tile_reference, types, attributes, x.with_shape(sizes))
+
+
+def _tile_reference(x: Array, repeats: Array) -> Array:
+    counts = tuple(int(each) for each in repeats.reshape(-1))
+    if len(counts) != x.ndim:
+        raise ShapeError(f"tile: found repeats {counts} for {x.ndim} dimensions, expected as many.")
+    return np.tile(x, counts)
+
+
+def _grad_tile(call: GradCall) -> list[Var | None]:
+    from mnn.ops.reduce import reduce_sum
+
+    x, repeats = call.input(0), call.input(1)
+    counts = integers_of("tile", repeats, "multiples")
+    split: list[int] = []
+    for count, size in zip(counts, x.shape, strict=True):
+        split += [count, size]
+    folded = reshape(call.grad, split, copy_zero=False)
+    total = reduce_sum(folded, range(0, 2 * len(counts), 2)) if counts else folded
+    return [reshape_like(total, x), None]
+
+
+_tile = OpSpec(
+    "tile",
+    ("x", "multiples"),
+    _infer_tile,
+    _tile_reference,
+    "movement",
+    grad=_grad_tile,
+    codec=Codec("Tile"),
+    onnx="Tile",
+    samples=(
+        Sample((normal(2, 3), _ints(2, 1))),
+        Sample((normal(3), _ints(3))),
+        Sample((normal(), np.zeros(0, np.int32))),
+        Sample((normal(2), _ints(0)), gradient=False),
+    ),
+    bad=(BadCall("repeat count", (normal(2, 3), _ints(2)), ShapeError),),
+    doc="x repeated along each dimension",
+)
+
+
+def tile(x: Any, multiples: Any) -> Var:
+    """Return x repeated `multiples[i]` times along dimension i.
+
+    Raises:
+        ShapeError: not one count per dimension.
+    """
+    counts = int_operand("tile", multiples, "multiples")
+    result: Var = _tile(as_var(x, "tile"), counts)
+    return result
+
+
+# --- joining -------------------------------------------------------------------------------------
+
+
+def _infer_concat(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    if not types:
+        raise ShapeError("concat: found no arrays, expected at least one.")
+    dtype = promote("concat", [each.dtype for each in types])
+    first = types[0]
+    if any(each.shape is None for each in types):
+        return TensorType(None, dtype, first.format)
+    shapes = [each.shape for each in types if each.shape is not None]
+    rank = len(shapes[0])
+    if rank == 0:
+        raise ShapeError("concat: 0-d arrays have no axis to join along. Use stack.")
+    axis = normalize_axis("concat", attributes["axis"], rank)
+    total: Dim = 0
+    result = list(shapes[0])
+    for number, shape in enumerate(shapes):
+        for position in range(rank):
+            if len(shape) == rank and position != axis:
+                one, two = result[position], shape[position]
+                if is_known(one, two) and one != two:
+                    break
+                result[position] = two if isinstance(one, Symbol) else one
+        else:
+            if len(shape) == rank:
+                total = shape[axis] + total
+                continue
+        raise ShapeError(
+            f"concat: array {number} has shape {shape_numbers(shape)}, expected the shape of array 0, "
+            f"{shape_numbers(shapes[0])}, but for axis {axis}."
+        )
+    result[axis] = total
+    return known_value(
+        _concat_reference, types, attributes, TensorType(tuple(result), dtype, first.format)
+    )
+
+
+def _concat_reference(*arrays: Array, axis: int) -> Array:
+    dtype = promote("concat", [each.dtype for each in arrays])
+    return np.concatenate([each.astype(dtype, copy=False) for each in arrays], axis)
+
+
+def _grad_concat(call: GradCall) -> list[Var | None]:
+    from mnn.ops.convert import cast
+    from mnn.ops.slicing import split
+
+    operands = [each for each in call.inputs if each is not None]
+    axis = call.attributes["axis"]
+    sizes = [each.shape[axis] for each in operands]
+    parts = split(call.grad, sizes, axis)
+    return [
+        (part if part.dtype == each.dtype else cast(part, each.dtype))
+        if each.dtype.kind in "fc"
+        else None
+        for part, each in zip(parts, operands, strict=True)
+    ]
+
+
+_concat = OpSpec(
+    "concat",
+    ("values*",),
+    _infer_concat,
+    _concat_reference,
+    "movement",
+    attributes={"axis": 0},
+    grad=_grad_concat,
+    codec=Codec("Concat", "Axis", fields={"axis": "axis"}),
+    onnx="Concat",
+    samples=(
+        Sample((normal(2, 3), normal(1, 3)), {"axis": 0}),
+        Sample((normal(2, 1), normal(2, 3), normal(2, 2)), {"axis": -1}),
+        Sample((normal(3),)),
+        Sample((normal(0, 2), normal(1, 2)), gradient=False),
+        Sample((integers(2), normal(3)), gradient=False),
+    ),
+    bad=(
+        BadCall("sizes differ", (normal(2, 3), normal(2, 2)), ShapeError),
+        BadCall("ranks differ", (normal(2, 3), normal(3)), ShapeError),
+        BadCall("axis out of range", (normal(2), normal(2)), ShapeError, {"axis": 1}),
+        BadCall("no dimensions", (normal(), normal()), ShapeError),
+        text_operand(2),
+    ),
+    doc="arrays joined along an axis",
+)
+
+
+def concat(values: Sequence[Any], axis: int = 0) -> Var:
+    """Return arrays joined along `axis`; dtypes promote as in NumPy.
+
+    Raises:
+        ShapeError: no arrays, or shapes differ elsewhere than on `axis`.
+    """
+    operands = [as_var(each, "concat") for each in values]
+    if not operands:
+        raise ShapeError("concat: found no arrays, expected at least one.")
+    result: Var = _concat(*operands, axis=int(axis))
+    return result
+
+
+def _infer_stack(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    if not types:
+        raise ShapeError("stack: found no arrays, expected at least one.")
+    dtype = promote("stack", [each.dtype for each in types])
+    first = types[0]
+    if any(each.shape is None for each in types):
+        return TensorType(None, dtype, first.format)
+    shape = list(first.shape or ())
+    for number, each in enumerate(types):
+        other = each.shape or ()
+        if len(other) != len(shape) or any(
+            is_known(one, two) and one != two for one, two in zip(shape, other, strict=True)
+        ):
+            raise ShapeError(
+                f"stack: array {number} has shape {shape_numbers(other)}, expected that of array 0, "
+                f"{shape_numbers(first.shape or ())}."
+            )
+    axis = normalize_axis("stack", attributes["axis"], len(shape) + 1)
+    shape.insert(axis, len(types))
+    return known_value(
+        _stack_reference, types, attributes, TensorType(tuple(shape), dtype, first.format)
+    )
+
+
+def _stack_reference(*arrays: Array, axis: int) -> Array:
+    dtype = promote("stack", [each.dtype for each in arrays])
+    return np.stack([each.astype(dtype, copy=False) for each in arrays], axis)
+
+
+def _grad_stack(call: GradCall) -> list[Var | None]:
+    from mnn.ops.convert import cast
+    from mnn.ops.slicing import unstack
+
+    operands = [each for each in call.inputs if each is not None]
+    parts = unstack(call.grad, call.attributes["axis"], len(operands))
+    return [
+        (part if part.dtype == each.dtype else cast(part, each.dtype))
+        if each.dtype.kind in "fc"
+        else None
+        for part, each in zip(parts, operands, strict=True)
+    ]
+
+
+_stack = OpSpec(
+    "stack",
+    ("values*",),
+    _infer_stack,
+    _stack_reference,
+    "movement",
+    attributes={"axis": 0},
+    grad=_grad_stack,
+    codec=Codec("Pack", "PackParam", fields={"axis": "axis"}),
+    samples=(
+        Sample((normal(2, 3), normal(2, 3, seed=1)), {"axis": 0}),
+        Sample((normal(2), normal(2), normal(2)), {"axis": -1}),
+        Sample((normal(), normal())),
+        Sample((normal(0), normal(0)), {"axis": 1}, gradient=False),
+    ),
+    bad=(
+        BadCall("shapes differ", (normal(2), normal(3)), ShapeError),
+        BadCall("axis out of range", (normal(2), normal(2)), ShapeError, {"axis": 2}),
+    ),
+    doc="arrays of one shape joined along a new axis",
+)
+
+
+def stack(values: Sequence[Any], axis: int = 0) -> Var:
+    """Return arrays of one shape joined along a new dimension at `axis`.
+
+    Raises:
+        ShapeError: no arrays, or shapes differ.
+    """
+    operands = [as_var(each, "stack") for each in values]
+    if not operands:
+        raise ShapeError("stack: found no arrays, expected at least one.")
+    result: Var = _stack(*operands, axis=int(axis))
+    return result
+
+

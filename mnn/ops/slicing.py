@@ -1,0 +1,454 @@
+"""Parts of arrays: slices, splits, pads, reversals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mnn.errors import ShapeError
+from mnn.expr.enums import PadValue_Mode
+from mnn.expr.symbols import Dim, fresh, is_known
+from mnn.expr.types import TensorType
+from mnn.expr.var import Var
+from mnn.ops.axes import integers_of, normalize_axes, normalize_axis
+from mnn.ops.codec import Codec
+from mnn.ops.create import zeros_like
+from mnn.ops.elementwise import known_value
+from mnn.ops.movement import concat, int_operand, squeeze
+from mnn.ops.operands import as_var
+from mnn.ops.samples import integers, normal
+from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
+
+__all__ = ["pad", "pad_gradient", "reverse", "slice", "slice_steps", "split", "unstack"]
+
+Array = np.ndarray[Any, Any]
+_slice = slice  # the public function below takes the name, as in the reference package
+
+
+def _ints(*values: int) -> Array:
+    return np.array(values, np.int32)
+
+
+# --- split ---------------------------------------------------------------------------------------
+
+
+def _infer_split(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> list[TensorType]:
+    x, sizes = types[0], attributes["sizes"]
+    if x.shape is None:
+        return [x.with_shape(None) for _ in sizes]
+    axis = normalize_axis("split", attributes["axis"], len(x.shape))
+    length = x.shape[axis]
+    if min(sizes, default=0) < 0 or (isinstance(length, int) and sum(sizes) != length):
+        raise ShapeError(
+            f"split: sizes {list(sizes)} do not add up to axis {axis} of {x.describe()}. "
+            f"Expected sizes >= 0 with sum {length}."
+        )
+    parts = [x.with_shape((*x.shape[:axis], size, *x.shape[axis + 1 :])) for size in sizes]
+    if x.value is None:
+        return parts
+    values = _split_reference(x.value, axis=axis, sizes=sizes)
+    return [
+        TensorType(part.shape, part.dtype, part.format, value.copy())
+        for part, value in zip(parts, values, strict=True)
+    ]
+
+
+def _split_reference(x: Array, *, axis: int, sizes: tuple[int, ...]) -> list[Array]:
+    axis = normalize_axis("split", axis, x.ndim)
+    if sum(sizes) != x.shape[axis]:
+        raise ShapeError(
+            f"split: sizes {list(sizes)} do not add up to axis {axis} of shape {x.shape}."
+        )
+    return np.split(x, np.cumsum(sizes)[:-1], axis)
+
+
+def _grad_split(call: GradCall) -> list[Var | None]:
+    parts = [
+        zeros_like(output) if grad is None else grad
+        for grad, output in zip(call.grads, call.outputs, strict=True)
+    ]
+    return [concat(parts, call.attributes["axis"])]
+
+
+_split = OpSpec(
+    "split",
+    ("x",),
+    _infer_split,
+    _split_reference,
+    "movement",
+    attributes={"axis": 0, "sizes": REQUIRED},
+    grad=_grad_split,
+    codec=Codec("Slice", handled=True),
+    onnx="Split",
+    samples=(
+        Sample((normal(4, 3),), {"axis": 0, "sizes": (1, 3)}),
+        Sample((normal(2, 4),), {"axis": -1, "sizes": (2, 0, 2)}),
+        Sample((normal(0, 2),), {"axis": 1, "sizes": (1, 1)}, gradient=False),
+        Sample((integers(3),), {"axis": 0, "sizes": (3,)}, gradient=False),
+    ),
+    bad=(
+        BadCall("sizes do not add up", (normal(4),), ShapeError, {"sizes": (1, 2)}),
+        BadCall("axis out of range", (normal(4),), ShapeError, {"axis": 1, "sizes": (4,)}),
+    ),
+    doc="consecutive parts of x along an axis",
+)
+
+
+def split(x: Any, size_splits: Any, axis: int = 0) -> list[Var]:
+    """Return consecutive parts of x along `axis`.
+
+    Args:
+        x: array.
+        size_splits: number of equal parts, or the size of each part (one may be -1: the rest).
+        axis: which dimension.
+
+    Raises:
+        ShapeError: the parts do not add up to the size of the axis.
+    """
+    operand = as_var(x, "split")
+    shape = operand.shape
+    place = normalize_axis("split", axis, len(shape))
+    if isinstance(size_splits, (int, np.integer)):
+        count = int(size_splits)
+        if count < 1 or shape[place] % count:
+            raise ShapeError(
+                f"split: axis {place} of size {shape[place]} has no {count} equal parts. "
+                "Expected a divisor, or a list of sizes."
+            )
+        sizes: tuple[int, ...] = (shape[place] // count,) * count
+    else:
+        sizes = integers_of("split", size_splits, "size_splits")
+        if sizes.count(-1) == 1:
+            rest = shape[place] - sum(size for size in sizes if size >= 0)
+            sizes = tuple(rest if size == -1 else size for size in sizes)
+    found = _split(operand, axis=place, sizes=sizes)
+    return list(found) if isinstance(found, tuple) else [found]
+
+
+def unstack(x: Any, axis: int = 0, count: int | None = None) -> list[Var]:
+    """Return the parts of x along `axis`, without that dimension.
+
+    Args:
+        x: array.    axis: which dimension.    count: its size, where it is not known yet.
+    """
+    operand = as_var(x, "unstack")
+    place = normalize_axis("unstack", axis, operand.ndim)
+    number = operand.shape[place] if count is None else count
+    if number == 0:
+        return []
+    return [squeeze(part, [place]) for part in split(operand, (1,) * number, place)]
+
+
+# --- slices --------------------------------------------------------------------------------------
+
+
+def _infer_slice_steps(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    x = types[0]
+    if x.shape is None:
+        return x.with_shape(None)
+    values = [None if each is None else each.value for each in types[1:]]
+    if any(
+        each is not None and value is None for each, value in zip(types[1:], values, strict=True)
+    ):
+        return x.with_shape(fresh("sliced") for _ in x.shape)
+    shape: list[Dim] = list(x.shape)
+    for axis, part in _slices(len(shape), *values):
+        shape[axis] = _sliced_length(shape[axis], part)
+    return known_value(_slice_steps_reference, types, attributes, x.with_shape(shape))
+
+
+def _sliced_length(length: Dim, part: _slice) -> Dim:
+    if isinstance(length, int):
+        return len(range(*part.indices(length)))
+    everything = part.step == 1 and part.start == 0 and (part.stop is None or part.stop >= 2**31 - 1)
+    return length if everything else fresh("sliced")
+
+
+def _slices(
+    rank: int, starts: Array | None, ends: Array | None, axes: Array | None, steps: Array | None
+) -> list[tuple[int, _slice]]:
+    if starts is None or ends is None:
+        raise ShapeError("slice: starts and ends are required.")
+    begin, end = ([int(v) for v in each.reshape(-1)] for each in (starts, ends))
+    chosen = list(range(len(begin))) if axes is None else [int(v) for v in axes.reshape(-1)]
+    stride = [1] * len(begin) if steps is None else [int(v) for v in steps.reshape(-1)]
+    if not len(begin) == len(end) == len(chosen) == len(stride):
+        raise ShapeError(
+            f"slice: found {len(begin)} starts, {len(end)} ends, {len(chosen)} axes and "
+            f"{len(stride)} steps, expected as many of each."
+        )
+    if 0 in stride:
+        raise ShapeError("slice: a step is 0, expected another number.")
+    places = normalize_axes("slice", chosen, rank)
+    return [
+        (axis, _slice(low, _stop(high, step), step))
+        for axis, low, high, step in zip(places, begin, end, stride, strict=True)
+    ]
+
+
+def _stop(high: int, step: int) -> int | None:
+    # Huge numbers mean "to the end"; going backwards the end is before the first element.
+    return None if step < 0 and high <= -(2**31) + 1 else high
+
+
+def _slice_steps_reference(
+    x: Array, starts: Array, ends: Array, axes: Array | None = None, steps: Array | None = None
+) -> Array:
+    index = [_slice(None)] * x.ndim
+    for axis, part in _slices(x.ndim, starts, ends, axes, steps):
+        index[axis] = part
+    result: Array = x[tuple(index)]
+    return result
+
+
+def _grad_slice_steps(call: GradCall) -> list[Var | None]:
+    from mnn.ops.getitem import put_like
+
+    x = call.input(0)
+    values = [None if each is None else each._array() for each in call.inputs[1:]]
+    index = [_slice(None)] * x.ndim
+    for axis, part in _slices(x.ndim, *values):
+        index[axis] = part
+    return [put_like(call.grad, x, tuple(index)), *([None] * len(call.inputs[1:]))]
+
+
+slice_steps = OpSpec(
+    "slice_steps",
+    ("x", "starts", "ends", "axes?", "steps?"),
+    _infer_slice_steps,
+    _slice_steps_reference,
+    "movement",
+    grad=_grad_slice_steps,
+    codec=Codec("StridedSlice", handled=True),
+    onnx="Slice",
+    samples=(
+        Sample((normal(4, 5), _ints(1, 0), _ints(3, 100))),
+        Sample((normal(4, 5), _ints(-2), _ints(2**31 - 1), _ints(1), _ints(1))),
+        Sample((normal(6), _ints(4), _ints(-(2**31) + 1), _ints(0), _ints(-2))),
+        Sample((normal(3), _ints(2), _ints(1)), gradient=False),
+        Sample((integers(5), _ints(1), _ints(4)), gradient=False),
+    ),
+    bad=(
+        BadCall("count mismatch", (normal(4), _ints(0, 1), _ints(1)), ShapeError),
+        BadCall("zero step", (normal(4), _ints(0), _ints(1), _ints(0), _ints(0)), ShapeError),
+        BadCall("axis out of range", (normal(4), _ints(0), _ints(1), _ints(1)), ShapeError),
+    ),
+    doc="x from starts to ends in steps along axes; bounds are clamped as in Python",
+)
+
+
+def slice(x: Any, starts: Any, sizes: Any) -> Var:
+    """Return the block of `sizes` that begins at `starts`.
+
+    Args:
+        x: array.
+        starts: first index per dimension; negative ones count from the end.
+        sizes: size per dimension; -1: up to the end.
+
+    Raises:
+        ShapeError: the block leaves the array.
+    """
+    operand = as_var(x, "slice")
+    begin = integers_of("slice", starts, "starts")
+    extent = integers_of("slice", sizes, "sizes")
+    shape = operand.shape
+    if len(begin) != len(shape) or len(extent) != len(shape):
+        raise ShapeError(
+            f"slice: found {len(begin)} starts and {len(extent)} sizes, expected {len(shape)} each."
+        )
+    first = [low + size if low < 0 else low for low, size in zip(begin, shape, strict=True)]
+    ends = [
+        size if count == -1 else low + count
+        for low, count, size in zip(first, extent, shape, strict=True)
+    ]
+    for axis, (low, high, size) in enumerate(zip(first, ends, shape, strict=True)):
+        if is_known(size) and size >= 0 and not 0 <= low <= high <= size:
+            raise ShapeError(
+                f"slice: [{low}, {high}) leaves axis {axis} of size {size}. Expected a block inside."
+            )
+    result: Var = slice_steps(
+        operand, int_operand("slice", first, "starts"), int_operand("slice", ends, "ends")
+    )
+    return result
+
+
+def _infer_reverse(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    x = types[0]
+    if x.shape is not None:
+        normalize_axes("reverse", attributes["axes"], len(x.shape))
+    return known_value(_reverse_reference, types, attributes, x.with_shape(x.shape))
+
+
+def _reverse_reference(x: Array, *, axes: tuple[int, ...]) -> Array:
+    return np.flip(x, normalize_axes("reverse", axes, x.ndim))
+
+
+_reverse = OpSpec(
+    "reverse",
+    ("x",),
+    _infer_reverse,
+    _reverse_reference,
+    "movement",
+    attributes={"axes": REQUIRED},
+    grad=lambda call: [_reverse(call.grad, axes=call.attributes["axes"])],
+    codec=Codec("Reverse", handled=True),
+    samples=(
+        Sample((normal(3, 4),), {"axes": (1,)}),
+        Sample((normal(3, 2),), {"axes": (0, -1)}),
+        Sample((normal(0, 2),), {"axes": (0,)}, gradient=False),
+    ),
+    bad=(BadCall("axis out of range", (normal(3),), ShapeError, {"axes": (1,)}),),
+    doc="x with some axes in reverse order",
+)
+
+
+def reverse(x: Any, axis: Any) -> Var:
+    """Return x with the elements along `axis` (int, ints or int Var) in reverse order."""
+    result: Var = _reverse(as_var(x, "reverse"), axes=integers_of("reverse", axis))
+    return result
+
+
+# --- padding -------------------------------------------------------------------------------------
+
+_MODES = {0: "constant", 1: "reflect", 2: "symmetric", 3: "edge"}
+
+
+def _pairs(name: str, rank: int, paddings: Array) -> list[tuple[int, int]]:
+    flat = [int(each) for each in paddings.reshape(-1)]
+    if len(flat) != 2 * rank:
+        raise ShapeError(
+            f"{name}: found {len(flat)} paddings for {rank} dimensions, expected one "
+            "[before, after] pair per dimension."
+        )
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _infer_pad(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    x, paddings = types[0], types[1]
+    if x.shape is None or paddings.value is None:
+        return x.with_shape(None if x.shape is None else [fresh("padded") for _ in x.shape])
+    sizes: list[Dim] = []
+    for size, (low, high) in zip(x.shape, _pairs("pad", len(x.shape), paddings.value), strict=True):
+        new = size + (low + high)
+        if isinstance(new, int) and new < 0:
+            raise ShapeError(f"pad: {x.describe()} cannot lose {-low - high} elements of an axis.")
+        sizes.append(new)
+    return x.with_shape(sizes)
+
+
+def _pad_reference(x: Array, paddings: Array, value: Array | None = None, *, mode: int) -> Array:
+    pairs = _pairs("pad", x.ndim, paddings)
+    crop = tuple(
+        _slice(max(0, -low), max(max(0, -low), size - max(0, -high)))
+        for (low, high), size in zip(pairs, x.shape, strict=True)
+    )
+    x = x[crop]
+    grow = [(max(0, low), max(0, high)) for low, high in pairs]
+    if mode == PadValue_Mode.CONSTANT:
+        fill = 0 if value is None else value.reshape(()).item()
+        return np.pad(x, grow, constant_values=fill)
+    if any(size == 0 and low + high for size, (low, high) in zip(x.shape, grow, strict=True)):
+        raise ShapeError(f"pad: an empty axis of shape {x.shape} has nothing to repeat.")
+    limit = 1 if mode == PadValue_Mode.REFLECT else 0
+    for size, (low, high) in zip(x.shape, grow, strict=True):
+        if mode != PadValue_Mode.EDGE and max(low, high) > size - limit:
+            raise ShapeError(
+                f"pad: {max(low, high)} elements cannot be mirrored from an axis of {size}. "
+                f"Expected at most {size - limit}."
+            )
+    result: Array = np.pad(x, grow, mode=_MODES[mode])  # type: ignore[call-overload]
+    return result
+
+
+def _pad_gradient_reference(g: Array, paddings: Array, like: Array, *, mode: int) -> Array:
+    """Add every padded element's gradient to the element it was copied from."""
+    positions = np.arange(like.size).reshape(like.shape)
+    if mode == PadValue_Mode.CONSTANT:
+        source = _pad_reference(positions, paddings, np.array(-1), mode=mode).reshape(-1)
+    else:
+        source = _pad_reference(positions, paddings, mode=mode).reshape(-1)
+    kept = source >= 0
+    total = np.zeros(like.size, g.dtype)
+    np.add.at(total, source[kept], g.reshape(-1)[kept])
+    return total.reshape(like.shape)
+
+
+pad_gradient = OpSpec(
+    "pad_gradient",
+    ("g", "paddings", "like"),
+    lambda types, attributes: types[0].with_shape(types[2].shape),
+    _pad_gradient_reference,
+    "movement",
+    attributes={"mode": 0},
+    grad=lambda call: [
+        _pad(call.grad, call.input(1), mode=call.attributes["mode"]),
+        None,
+        None,
+    ],
+    samples=(
+        Sample((normal(4, 5), _ints(1, 1, 0, 2), normal(2, 3)), gradient=False),
+        Sample((normal(7), _ints(2, 2), normal(3)), {"mode": 1}),
+        Sample((normal(7), _ints(2, 2), normal(3)), {"mode": 2}, gradient=False),
+        Sample((normal(3), _ints(0, 3), normal(0)), gradient=False),
+    ),
+    doc="adjoint of pad: gradients summed onto the elements they were copied from",
+)
+
+
+def _grad_pad(call: GradCall) -> list[Var | None]:
+    gradient = pad_gradient(
+        call.grad, call.input(1), call.input(0), mode=call.attributes["mode"]
+    )
+    return [gradient, None, None][: len(call.inputs)]
+
+
+_pad = OpSpec(
+    "pad",
+    ("x", "paddings", "value?"),
+    _infer_pad,
+    _pad_reference,
+    "movement",
+    attributes={"mode": 0},
+    grad=_grad_pad,
+    codec=Codec("Padding", "PadParam", fields={"mode": "mode"}),
+    onnx="Pad",
+    samples=(
+        Sample((normal(2, 3), _ints(1, 0, 2, 1))),
+        Sample((normal(4), _ints(2, 3)), {"mode": 1}),
+        Sample((normal(4), _ints(2, 3)), {"mode": 2}),
+        Sample((normal(2, 2), _ints(1, 1, 0, 2)), {"mode": 3}),
+        Sample((normal(4), _ints(-1, 2))),
+        Sample((normal(2), _ints(1, 1), np.array(7.0, np.float32)), gradient=False),
+        Sample((normal(0), _ints(1, 1)), gradient=False),
+    ),
+    bad=(
+        BadCall("pair count", (normal(2, 3), _ints(1, 1)), ShapeError),
+        BadCall("crops too much", (normal(2), _ints(-2, -1)), ShapeError),
+    ),
+    doc="x with elements added before and after each dimension",
+)
+
+
+def pad(x: Any, paddings: Any, mode: Any = PadValue_Mode.CONSTANT, value: Any = None) -> Var:
+    """Return x with elements added at both ends of each dimension.
+
+    Args:
+        x: array.
+        paddings: `[[before, after], ...]`, one pair per dimension; negative numbers crop.
+        mode: CONSTANT, REFLECT (without the edge), SYMMETRIC (with the edge) or EDGE.
+        value: number for CONSTANT, 0 by default.
+
+    Raises:
+        ShapeError: not one pair per dimension, or more is mirrored than there is.
+    """
+    operand = as_var(x, "pad")
+    if isinstance(paddings, Var):
+        pairs = paddings
+    else:
+        flat = np.asarray(paddings)
+        pairs = Var(flat.astype(np.int32).reshape(-1, 2) if flat.size else np.zeros((0, 2), "i4"))
+    fill = None if value is None else as_var(value, "pad")
+    result: Var = _pad(operand, pairs, fill, mode=int(PadValue_Mode(mode)))
+    return result
