@@ -16,7 +16,8 @@ from mnn.ops.axes import integers_of, normalize_axes, normalize_axis
 from mnn.ops.codec import Codec
 from mnn.ops.create import zeros_like
 from mnn.ops.elementwise import known_value
-from mnn.ops.movement import concat, int_operand, squeeze
+from mnn.ops.joining import concat
+from mnn.ops.movement import int_operand, squeeze
 from mnn.ops.operands import as_var
 from mnn.ops.samples import integers, normal
 from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
@@ -24,7 +25,7 @@ from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
 __all__ = ["pad", "pad_gradient", "reverse", "slice", "slice_steps", "split", "unstack"]
 
 Array = np.ndarray[Any, Any]
-_slice = slice  # the public function below takes the name, as in the reference package
+_slice: type[slice] = slice  # the public function below takes the name, as in the reference package
 
 
 def _ints(*values: int) -> Array:
@@ -162,7 +163,9 @@ def _infer_slice_steps(types: Sequence[TensorType], attributes: Mapping[str, Any
 def _sliced_length(length: Dim, part: _slice) -> Dim:
     if isinstance(length, int):
         return len(range(*part.indices(length)))
-    everything = part.step == 1 and part.start == 0 and (part.stop is None or part.stop >= 2**31 - 1)
+    everything = (
+        part.step == 1 and part.start == 0 and (part.stop is None or part.stop >= 2**31 - 1)
+    )
     return length if everything else fresh("sliced")
 
 
@@ -266,7 +269,8 @@ def slice(x: Any, starts: Any, sizes: Any) -> Var:
     for axis, (low, high, size) in enumerate(zip(first, ends, shape, strict=True)):
         if is_known(size) and size >= 0 and not 0 <= low <= high <= size:
             raise ShapeError(
-                f"slice: [{low}, {high}) leaves axis {axis} of size {size}. Expected a block inside."
+                f"slice: [{low}, {high}) leaves axis {axis} of size {size}. Expected a block "
+                "inside."
             )
     result: Var = slice_steps(
         operand, int_operand("slice", first, "starts"), int_operand("slice", ends, "ends")
@@ -285,7 +289,7 @@ def _reverse_reference(x: Array, *, axes: tuple[int, ...]) -> Array:
     return np.flip(x, normalize_axes("reverse", axes, x.ndim))
 
 
-_reverse = OpSpec(
+_reverse: OpSpec = OpSpec(
     "reverse",
     ("x",),
     _infer_reverse,
@@ -340,6 +344,8 @@ def _infer_pad(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> Te
 
 def _pad_reference(x: Array, paddings: Array, value: Array | None = None, *, mode: int) -> Array:
     pairs = _pairs("pad", x.ndim, paddings)
+    if any(size + low + high < 0 for size, (low, high) in zip(x.shape, pairs, strict=True)):
+        raise ShapeError(f"pad: {pairs} removes more than shape {x.shape} has.")
     crop = tuple(
         _slice(max(0, -low), max(max(0, -low), size - max(0, -high)))
         for (low, high), size in zip(pairs, x.shape, strict=True)
@@ -372,7 +378,8 @@ def _pad_gradient_reference(g: Array, paddings: Array, like: Array, *, mode: int
     kept = source >= 0
     total = np.zeros(like.size, g.dtype)
     np.add.at(total, source[kept], g.reshape(-1)[kept])
-    return total.reshape(like.shape)
+    result: Array = total.reshape(like.shape)
+    return result
 
 
 pad_gradient = OpSpec(
@@ -398,13 +405,11 @@ pad_gradient = OpSpec(
 
 
 def _grad_pad(call: GradCall) -> list[Var | None]:
-    gradient = pad_gradient(
-        call.grad, call.input(1), call.input(0), mode=call.attributes["mode"]
-    )
+    gradient = pad_gradient(call.grad, call.input(1), call.input(0), mode=call.attributes["mode"])
     return [gradient, None, None][: len(call.inputs)]
 
 
-_pad = OpSpec(
+_pad: OpSpec = OpSpec(
     "pad",
     ("x", "paddings", "value?"),
     _infer_pad,
