@@ -53,7 +53,6 @@ class PoolAxis:
         inside = (positions >= 0) & (positions < self.length)
         taps = np.arange(self.kernel)
         first, last = inside.argmax(axis=1), self.kernel - 1 - inside[:, ::-1].argmax(axis=1)
-        last = np.where(inside.any(axis=1), last, self.kernel - 1)
         moved = np.clip(taps, first[:, None], last[:, None])
         chosen = np.take_along_axis(positions, moved, axis=1)
         inner: Array = np.clip(chosen, 0, self.length - 1)
