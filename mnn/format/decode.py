@@ -1,9 +1,9 @@
 """From a verified `.mnn` file to a graph: one pass over the operators, through their codecs.
 
-Every tensor of the file becomes a `Ref`; its name is kept on the node. Operators whose attributes map
-one to one onto table fields are read by their declaration (`Codec`); the others by a handler in
-`mnn.format.handlers`. Operators nobody knows become opaque nodes that keep their names: a model with
-such operators loads and can be inspected, and using them raises one error that lists them all.
+Every tensor of the file becomes a `Ref`; its name is kept on the node. Operators whose attributes
+map one to one onto table fields are read by their declaration (`Codec`); the others by a handler in
+`mnn.format.handlers`. Operators nobody knows become opaque nodes that keep their names: a model
+with such operators loads and can be inspected; using them raises one error that lists them all.
 """
 
 from __future__ import annotations
@@ -189,8 +189,8 @@ class Decoder:
         ref = self.tensors.get(index)
         if ref is None:
             raise FormatError(
-                f"{op.name or op.type}: operand tensor {index} is not produced by an earlier operator; "
-                "the file is damaged."
+                f"{op.name or op.type}: operand tensor {index} is not produced by an earlier "
+                "operator; the file is damaged."
             )
         return var_of(ref)
 
@@ -286,9 +286,7 @@ def decode_net(net: Any, external: Any = None) -> LoadedGraph:
     return _finish(pass_, ops, inputs)
 
 
-def _finish(
-    pass_: Decoder, ops: Sequence[Any], inputs: Sequence[tuple[int, Node]]
-) -> LoadedGraph:
+def _finish(pass_: Decoder, ops: Sequence[Any], inputs: Sequence[tuple[int, Node]]) -> LoadedGraph:
     names = pass_.names
     by_name: dict[str, Ref] = {}
     for op in ops:

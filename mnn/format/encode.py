@@ -257,7 +257,9 @@ class Encoder:
         fields = encode_plain(spec, node.attributes)
         if fields is None:
             raise UnsupportedError(f"save: {spec.name} cannot be written.")
-        self.emit(fields["type"], inputs, outputs, fields.get("main_type", "NONE"), fields.get("main"))
+        self.emit(
+            fields["type"], inputs, outputs, fields.get("main_type", "NONE"), fields.get("main")
+        )
 
     def _leaf(self, node: Node) -> None:
         kind = node.types[0]

@@ -1,4 +1,4 @@
-"""Operators whose attributes are fields of one table, read and written by their declaration alone."""
+"""Operators whose attributes are fields of one table, read and written by declaration alone."""
 
 from __future__ import annotations
 

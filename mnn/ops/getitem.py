@@ -371,7 +371,8 @@ def _infer_assign(types: Sequence[TensorType], attributes: Mapping[str, Any]) ->
         if is_known(*chosen, *sizes) and joined != chosen:
             raise ShapeError(
                 f"assignment: a value of shape {shape_numbers(value.shape)} does not fit the "
-                f"chosen elements of shape {shape_numbers(chosen)}. Expected one that broadcasts to it."
+                f"chosen elements of shape {shape_numbers(chosen)}. Expected one that "
+                "broadcasts to it."
             )
     return x.with_shape(x.shape)
 
@@ -416,8 +417,8 @@ def setitem(x: Var, index: Any, value: Any) -> None:
     """Carry out `x[index] = value`.
 
     An eager Var is written in place, and its views see it. A leaf of a graph is written, and what
-    depends on it is computed anew. A recorded Var becomes the result of the assignment; whatever was
-    recorded from it before keeps the old value.
+    depends on it is computed anew. A recorded Var becomes the result of the assignment; whatever
+    was recorded from it before keeps the old value.
 
     Raises:
         IndexRangeError: bad index.    ShapeError: the value does not broadcast to the elements.

@@ -155,7 +155,8 @@ def size(x: Any) -> Var:
 def _range_length(start: Any, limit: Any, delta: Any) -> int:
     if delta == 0:
         raise ShapeError("range: delta is 0, expected another number.")
-    return max(0, int(math.ceil((limit - start) / delta)))
+    steps: int = math.ceil((limit - start) / delta)
+    return max(0, steps)
 
 
 def _infer_range(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:

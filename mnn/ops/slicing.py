@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,6 @@ from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
 __all__ = ["pad", "pad_gradient", "reverse", "slice", "slice_steps", "split", "unstack"]
 
 Array = np.ndarray[Any, Any]
-_slice: type[slice] = slice  # the public function below takes the name, as in the reference package
 
 
 def _ints(*values: int) -> Array:
@@ -160,7 +160,7 @@ def _infer_slice_steps(types: Sequence[TensorType], attributes: Mapping[str, Any
     return known_value(_slice_steps_reference, types, attributes, x.with_shape(shape))
 
 
-def _sliced_length(length: Dim, part: _slice) -> Dim:
+def _sliced_length(length: Dim, part: builtins.slice) -> Dim:
     if isinstance(length, int):
         return len(range(*part.indices(length)))
     everything = (
@@ -171,7 +171,7 @@ def _sliced_length(length: Dim, part: _slice) -> Dim:
 
 def _slices(
     rank: int, starts: Array | None, ends: Array | None, axes: Array | None, steps: Array | None
-) -> list[tuple[int, _slice]]:
+) -> list[tuple[int, builtins.slice]]:
     if starts is None or ends is None:
         raise ShapeError("slice: starts and ends are required.")
     begin, end = ([int(v) for v in each.reshape(-1)] for each in (starts, ends))
@@ -186,7 +186,7 @@ def _slices(
         raise ShapeError("slice: a step is 0, expected another number.")
     places = normalize_axes("slice", chosen, rank)
     return [
-        (axis, _slice(low, _stop(high, step), step))
+        (axis, builtins.slice(low, _stop(high, step), step))
         for axis, low, high, step in zip(places, begin, end, stride, strict=True)
     ]
 
@@ -199,7 +199,7 @@ def _stop(high: int, step: int) -> int | None:
 def _slice_steps_reference(
     x: Array, starts: Array, ends: Array, axes: Array | None = None, steps: Array | None = None
 ) -> Array:
-    index = [_slice(None)] * x.ndim
+    index = [builtins.slice(None)] * x.ndim
     for axis, part in _slices(x.ndim, starts, ends, axes, steps):
         index[axis] = part
     result: Array = x[tuple(index)]
@@ -211,7 +211,7 @@ def _grad_slice_steps(call: GradCall) -> list[Var | None]:
 
     x = call.input(0)
     values = [None if each is None else each._array() for each in call.inputs[1:]]
-    index = [_slice(None)] * x.ndim
+    index = [builtins.slice(None)] * x.ndim
     for axis, part in _slices(x.ndim, *values):
         index[axis] = part
     return [put_like(call.grad, x, tuple(index)), *([None] * len(call.inputs[1:]))]
@@ -347,7 +347,7 @@ def _pad_reference(x: Array, paddings: Array, value: Array | None = None, *, mod
     if any(size + low + high < 0 for size, (low, high) in zip(x.shape, pairs, strict=True)):
         raise ShapeError(f"pad: {pairs} removes more than shape {x.shape} has.")
     crop = tuple(
-        _slice(max(0, -low), max(max(0, -low), size - max(0, -high)))
+        builtins.slice(max(0, -low), max(max(0, -low), size - max(0, -high)))
         for (low, high), size in zip(pairs, x.shape, strict=True)
     )
     x = x[crop]
