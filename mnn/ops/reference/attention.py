@@ -7,6 +7,7 @@ rotary positions: Su et al., "RoFormer" (2021).
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -46,10 +47,15 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
     return shifted.astype(result, copy=False)
 
 
+def _differ(first: Any, second: Any) -> bool:
+    """Return whether two sizes are known to differ."""
+    return isinstance(first, int) and isinstance(second, int) and first != second
+
+
 def attention_shape(
-    query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...]
-) -> tuple[int, ...]:
-    """Return (batch, query length, heads * value size).
+    query: tuple[Any, ...], key: tuple[Any, ...], value: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """Return (batch, query length, heads * value size); sizes may be symbols.
 
     Raises:
         ShapeError: an operand is not 4-D, or batch, lengths, sizes or heads do not fit.
@@ -61,13 +67,14 @@ def attention_shape(
             "Split the last axis into heads first."
         )
     batch, length, heads, size = query
-    if key[0] != batch or key[3] != size or key[:3] != value[:3]:
+    pairs = [(key[0], batch), (key[3], size), *zip(key[:3], value[:3], strict=True)]
+    if any(_differ(*pair) for pair in pairs):
         raise ShapeError(
             f"attention: {shapes} do not fit. Expected equal batches, equal sizes of query and "
             "key, and equal lengths and heads of key and value."
         )
     groups = key[2]
-    if groups != heads and (groups == 0 or heads % groups):
+    if _differ(groups, heads) and (groups == 0 or heads % groups):
         raise ShapeError(
             f"attention: {heads} query heads cannot share {groups} key heads. Expected a multiple."
         )

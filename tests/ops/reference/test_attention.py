@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnn.errors import DTypeError, ShapeError
+from mnn.expr.symbols import fresh
 from mnn.ops.reference import attention as reference
 
 Array = np.ndarray[Any, Any]
@@ -177,6 +178,12 @@ def test_rope_is_a_complex_rotation(interleaved: bool) -> None:
         np.testing.assert_allclose(found[..., second], turned.imag, rtol=1e-10, atol=1e-12)
     np.testing.assert_array_equal(found[..., 4:], x[..., 4:])
     np.testing.assert_array_equal(found[:, 1], x[:, 1])
+
+
+def test_shapes_keep_symbols() -> None:
+    batch, length = fresh("batch"), fresh("length")
+    found = reference.attention_shape((batch, length, 4, 3), (1, 7, 2, 3), (batch, 7, 2, 5))
+    assert found == (batch, length, 20)
 
 
 def test_bad_rotations() -> None:
