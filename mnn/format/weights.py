@@ -135,7 +135,9 @@ def _dense_codes(data: Array, wide: bool, what: str) -> Array:
     return _look_up(table, _bits(cursor.rest(), count, width, what), what)
 
 
-def _sparse_codes(data: Array, wide: bool, scales: Array, minimums: Array | None, what: str) -> Array:
+def _sparse_codes(
+    data: Array, wide: bool, scales: Array, minimums: Array | None, what: str
+) -> Array:
     cursor = _Cursor(data, what)
     rows, columns = _header(cursor, wide)
     count = _bounded(rows * columns, data.size, what)
@@ -155,9 +157,7 @@ def _sparse_codes(data: Array, wide: bool, scales: Array, minimums: Array | None
     return codes
 
 
-def _zero_codes(
-    count: int, width: int, scales: Array, minimums: Array | None, what: str
-) -> Array:
+def _zero_codes(count: int, width: int, scales: Array, minimums: Array | None, what: str) -> Array:
     """Return the codes that stand for 0 in each row."""
     if minimums is None:
         return np.zeros(count, np.int8)
@@ -182,9 +182,7 @@ def _alpha(quant: Table, chunk: Array | None, what: str) -> Array:
     return found.astype(np.float32)
 
 
-def quantised_weight(
-    quant: Table, buffer: Array, alpha: Array, what: str
-) -> Quantised:
+def quantised_weight(quant: Table, buffer: Array, alpha: Array, what: str) -> Quantised:
     """Return the codes and scales of a dense, sparse or int8 `IDSTQuan`.
 
     Raises:
@@ -299,7 +297,9 @@ def _guarded(function: Any, what: str) -> Any:
     except ValueError as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(f"{what}: stored sizes do not fit: {error}. The file is damaged.") from error
+        raise FormatError(
+            f"{what}: stored sizes do not fit: {error}. The file is damaged."
+        ) from error
 
 
 def decode_bias(conv: Table, external: ExternalFile | None, what: str) -> Array | None:
@@ -379,4 +379,5 @@ def _wide_integers(blob: Table, what: str) -> Array:
     if data is None or data.size != math.prod(shape) or any(size < 0 for size in shape):
         raise FormatError(f"{what}: the stored numbers do not fill shape {list(shape)[:8]}.")
     limits = np.iinfo(np.int32)
-    return np.clip(data, limits.min, limits.max).astype(np.int32).reshape(shape)
+    result: Array = np.clip(data, limits.min, limits.max).astype(np.int32).reshape(shape)
+    return result
