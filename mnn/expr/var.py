@@ -348,11 +348,19 @@ class Var:
 
     def set_order(self, format: Format) -> None:
         """Relabel the meaning of the dimensions; no data moves."""
-        from mnn.expr.rewire import retype
+        from mnn.expr.rewire import redirect, retype
 
         self._format = data_format(format)
-        if self._ref is not None:
-            retype(self, self._ref.type.with_format(self._format))
+        ref = self._ref
+        if ref is None:
+            return
+        if ref.node.is_leaf:
+            retype(self, ref.type.with_format(self._format))
+        else:
+            from mnn.expr.modes import recording
+
+            with recording():
+                redirect(self, capture(self._relabelled(self._format)))
 
     def reorder(self, format: Format) -> None:
         """Relabel the meaning of the dimensions, like `set_order`."""
@@ -543,6 +551,16 @@ def var_of(ref: Ref, value: Array | None = None) -> Var:
     return var
 
 
+def _unchanging(array: Array) -> bool:
+    """Return True when no array can write the memory: a read-only file, bytes, or our literal."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return False
+        base = base.base
+    return base is None or (isinstance(base, (bytes, memoryview)) and memoryview(base).readonly)
+
+
 def capture(var: Var) -> Ref:
     """Return the graph result of `var`, turning an eager Var into a constant leaf.
 
@@ -553,7 +571,7 @@ def capture(var: Var) -> Ref:
     if ref is not None:
         return ref
     array = var._array()
-    if array.flags.writeable or array.base is not None:
+    if not _unchanging(array):
         array = array.copy()
     node = leaf(CONST, TensorType.of(array, var._format), Cell(array))
     if var._name:

@@ -136,7 +136,9 @@ class Decoder:
         names: tensor names of the graph being read.
         tensors: results by tensor index.
         unknown: operators that cannot run.
-        subgraphs: bodies by name.
+        quantised: int8 steps and zeros by tensor index.
+        described: shapes and regions by tensor index, in static models.
+        nesting: how many bodies this one is inside.
     """
 
     net: Any
@@ -145,6 +147,8 @@ class Decoder:
     tensors: dict[int, Ref] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     quantised: Mapping[int, Any] = field(default_factory=dict)
+    described: Mapping[int, Any] = field(default_factory=dict)
+    nesting: int = 0
 
     def subgraph(self, name: str) -> Any:
         """Return the table of subgraph `name`."""
@@ -171,7 +175,16 @@ class Decoder:
             self._bind(op, label, outputs, results)
 
     def _decode(self, op: Any, type_name: str) -> Sequence[Ref]:
+        from mnn.format.handlers.quantized import rounded, rounded_all
+
         inputs = [self._operand(op, index) for index in _indices(op.inputIndexes)]
+        rounds = self._rounds(op, type_name)
+        if rounds:
+            infos = self._infos(op.inputIndexes, len(inputs))
+            inputs = [
+                each if each is None or info is None else rounded(each, info)
+                for each, info in zip(inputs, infos, strict=True)
+            ]
         call = OpCall(op, type_name, op.main, inputs, self)
         handler = _handlers.get(type_name)
         found = handler(call) if handler is not None else decode_plain(call)
@@ -181,7 +194,24 @@ class Decoder:
             self.unknown.append(f"{call.name} ({type_name})")
             found = opaque(call)
         results = [found] if isinstance(found, Var) else list(found)
+        if rounds:
+            results = rounded_all(results, self._infos(op.outputIndexes, len(results)))
         return [capture(each) for each in results]
+
+    def _infos(self, indices: Any, count: int) -> list[Any]:
+        infos = [self.quantised.get(index) for index in _indices(indices)]
+        return (infos + [None] * count)[:count]
+
+    def _rounds(self, op: Any, type_name: str) -> bool:
+        """Return whether an operator of an int8 model runs on codes."""
+        if not self.quantised:
+            return False
+        from mnn.format.handlers.quantized import ROUNDED
+
+        places = [index for index in _indices(op.inputIndexes) if index >= 0]
+        return type_name in ROUNDED and all(
+            index in self.quantised for index in [*places, *_indices(op.outputIndexes)]
+        )
 
     def _operand(self, op: Any, index: int) -> Var | None:
         if index < 0:
@@ -266,9 +296,10 @@ def decode_net(net: Any, external: Any = None) -> LoadedGraph:
     import mnn.format.handlers  # noqa: F401 - registers the readers
 
     pass_ = Decoder(net, external, list(net.tensorName or []))
+    pass_.described = {int(each.index): each for each in net.extraTensorDescribe or []}
     pass_.quantised = {
-        int(each.index): each.quantInfo
-        for each in net.extraTensorDescribe or []
+        index: each.quantInfo
+        for index, each in pass_.described.items()
         if each.quantInfo is not None
     }
     inputs: list[tuple[int, Node]] = []
@@ -320,7 +351,13 @@ def _finish(pass_: Decoder, ops: Sequence[Any], inputs: Sequence[tuple[int, Node
 def decode_body(pass_: Decoder, name: str, types: Mapping[str, TensorType]) -> Graph:
     """Return subgraph `name` as a Graph with inputs of the given types, in the subgraph's order."""
     table = pass_.subgraph(name)
-    inner = Decoder(pass_.net, pass_.external, list(table.tensors or []), unknown=pass_.unknown)
+    inner = Decoder(
+        pass_.net,
+        pass_.external,
+        list(table.tensors or []),
+        unknown=pass_.unknown,
+        nesting=pass_.nesting,
+    )
     leaves: list[Node] = []
     for index in _indices(table.inputs):
         if not 0 <= index < len(inner.names):

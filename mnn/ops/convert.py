@@ -12,13 +12,14 @@ from mnn.expr.dtypes import as_dtype, dtype
 from mnn.expr.enums import data_format
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
+from mnn.ops.attach import attach_method
 from mnn.ops.codec import Codec
 from mnn.ops.elementwise import known_value
 from mnn.ops.operands import as_var
 from mnn.ops.samples import integers, normal, special_values
 from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
 
-__all__ = ["cast", "convert"]
+__all__ = ["cast", "convert", "relabel"]
 
 Array = np.ndarray[Any, Any]
 
@@ -157,3 +158,31 @@ def convert(x: Any, format: data_format) -> Var:
         return operand
     result: Var = _convert(operand, source=operand.data_format, target=target)
     return result
+
+
+_relabel: OpSpec = OpSpec(
+    "relabel",
+    ("x",),
+    lambda types, attributes: types[0].with_format(attributes["format"]),
+    lambda x, *, format: x,
+    "convert",
+    attributes={"format": REQUIRED},
+    grad=lambda call: [_relabel(call.grad, format=call.input(0).data_format)],
+    samples=(
+        Sample((normal(2, 3, 4, 5),), {"format": _NHWC}, gradient=False),
+        Sample((integers(4),), {"format": _NC4HW4}, gradient=False),
+        Sample((normal(0),), {"format": _NHWC}, gradient=False),
+    ),
+    sets_format=True,
+    doc="x with another name for the order of its dimensions; nothing moves",
+)
+
+
+def relabel(x: Any, format: data_format) -> Var:
+    """Return x with its dimensions taken to be in another format; no data moves."""
+    operand = as_var(x, "relabel")
+    result: Var = _relabel(operand, format=data_format(format))
+    return result
+
+
+attach_method("_relabelled", relabel)

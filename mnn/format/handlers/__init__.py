@@ -1,0 +1,20 @@
+"""Readers and writers of operators that are more than a rename. Importing registers them."""
+
+from __future__ import annotations
+
+from mnn.format.handlers import (
+    control,
+    elementwise,
+    image,
+    indexing,
+    layout,
+    normalization,
+    quantized,
+    recurrent,
+    reductions,
+    structure,
+    window,
+    write_movement,
+    write_values,
+    write_window,
+)
