@@ -174,15 +174,67 @@ def ravel(x: Any) -> Var:
     return reshape(x, (-1,))
 
 
-def flatten(x: Any, axis: int = 0, end_axis: int = -1) -> Var:
-    """Return x with the dimensions from `axis` to `end_axis` (inclusive) joined into one."""
-    operand = as_var(x, "flatten")
-    shape = operand.shape
-    if not shape:
-        return reshape(operand, (1,))
-    first = normalize_axis("flatten", axis, len(shape))
-    last = normalize_axis("flatten", end_axis, len(shape))
-    return reshape(operand, (*shape[:first], -1, *shape[last + 1 :]), copy_zero=False)
+def _flat_shape(shape: tuple[Dim, ...], axis: int, end_axis: int | None) -> tuple[Dim, ...]:
+    rank = len(shape)
+    if end_axis is None:
+        place = axis % rank if rank else 0
+        return (_product(shape[:place]), _product(shape[place:]))
+    if not rank:
+        return (1,)
+    first = normalize_axis("flatten", axis, rank)
+    last = normalize_axis("flatten", end_axis, rank)
+    if last < first:
+        raise ShapeError(f"flatten: axis {axis} stands behind axis {end_axis}. Exchange them.")
+    return (*shape[:first], _product(shape[first : last + 1]), *shape[last + 1 :])
+
+
+def _product(sizes: tuple[Dim, ...]) -> Dim:
+    total: Dim = 1
+    for size in sizes:
+        total = total * size
+    return total
+
+
+def _infer_flatten(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    x = types[0]
+    if x.shape is None:
+        rank = 2 if attributes["end_axis"] is None else None
+        return x.with_shape(_unknown(rank, "flat"))
+    return x.with_shape(_flat_shape(x.shape, **attributes))
+
+
+_flatten: OpSpec = OpSpec(
+    "flatten",
+    ("x",),
+    _infer_flatten,
+    lambda x, *, axis, end_axis: x.reshape(_flat_shape(x.shape, axis, end_axis)),
+    "movement",
+    attributes={"axis": 0, "end_axis": -1},
+    grad=lambda call: [reshape_like(call.grad, call.input(0))],
+    codec=Codec("Flatten", handled=True),
+    onnx="Flatten",
+    samples=(
+        Sample((normal(2, 3, 2),)),
+        Sample((normal(2, 3, 2),), {"axis": 1, "end_axis": None}),
+        Sample((normal(2, 3, 2),), {"axis": 0, "end_axis": 1}),
+        Sample((normal(),)),
+        Sample((normal(0, 3),), {"axis": 1, "end_axis": None}, gradient=False),
+    ),
+    bad=(
+        BadCall("axis out of range", (normal(2, 3),), ShapeError, {"axis": 2}),
+        BadCall("axes exchanged", (normal(2, 3),), ShapeError, {"axis": 1, "end_axis": 0}),
+    ),
+    doc="x with a range of dimensions joined into one",
+)
+
+
+def flatten(x: Any, axis: int = 0, end_axis: int | None = -1) -> Var:
+    """Return x with the dimensions from `axis` to `end_axis` (inclusive) joined into one.
+
+    `end_axis=None` gives a matrix: the dimensions before `axis`, and those from it on.
+    """
+    result: Var = _flatten(as_var(x, "flatten"), axis=axis, end_axis=end_axis)
+    return result
 
 
 # --- order of dimensions -------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 
 from mnn.errors import ShapeError
 from mnn.expr.enums import PadValue_Mode
-from mnn.expr.symbols import Dim, fresh, is_known
+from mnn.expr.symbols import Dim, fresh
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
 from mnn.ops.axes import integers_of, normalize_axes, normalize_axis
@@ -23,7 +23,16 @@ from mnn.ops.operands import as_var
 from mnn.ops.samples import integers, normal
 from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
 
-__all__ = ["pad", "pad_gradient", "reverse", "slice", "slice_steps", "split", "unstack"]
+__all__ = [
+    "pad",
+    "pad_gradient",
+    "reverse",
+    "slice",
+    "slice_steps",
+    "split",
+    "split_spec",
+    "unstack",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -35,34 +44,53 @@ def _ints(*values: int) -> Array:
 # --- split ---------------------------------------------------------------------------------------
 
 
+def _part_lengths(name: str, length: int, sizes: tuple[int, ...] | None, parts: int) -> list[int]:
+    """Return the sizes of the parts, or raise ShapeError when they do not fill the axis."""
+    if sizes is None:
+        if parts < 1 or length % parts:
+            raise ShapeError(f"{name}: an axis of size {length} has no {parts} equal parts.")
+        return [length // parts] * parts
+    found = list(sizes)
+    if found.count(-1) == 1:
+        found[found.index(-1)] = length - sum(size for size in found if size >= 0)
+    if min(found, default=0) < 0 or sum(found) != length:
+        raise ShapeError(
+            f"{name}: sizes {list(sizes)} do not add up to an axis of size {length}. "
+            "Expected sizes >= 0 (one may be -1: the rest)."
+        )
+    return found
+
+
 def _infer_split(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> list[TensorType]:
-    x, sizes = types[0], attributes["sizes"]
+    x, sizes, parts = types[0], attributes["sizes"], attributes["parts"]
+    count = parts if sizes is None else len(sizes)
     if x.shape is None:
-        return [x.with_shape(None) for _ in sizes]
+        return [x.with_shape(None) for _ in range(count)]
     axis = normalize_axis("split", attributes["axis"], len(x.shape))
     length = x.shape[axis]
-    if min(sizes, default=0) < 0 or (isinstance(length, int) and sum(sizes) != length):
-        raise ShapeError(
-            f"split: sizes {list(sizes)} do not add up to axis {axis} of {x.describe()}. "
-            f"Expected sizes >= 0 with sum {length}."
-        )
-    parts = [x.with_shape((*x.shape[:axis], size, *x.shape[axis + 1 :])) for size in sizes]
+    lengths: list[Dim]
+    if isinstance(length, int):
+        lengths = list(_part_lengths("split", length, sizes, parts))
+    elif sizes is None:
+        lengths = [length // parts] * parts
+    else:
+        lengths = [fresh("rest") if size == -1 else size for size in sizes]
+    found = [x.with_shape((*x.shape[:axis], size, *x.shape[axis + 1 :])) for size in lengths]
     if x.value is None:
-        return parts
-    values = _split_reference(x.value, axis=axis, sizes=sizes)
+        return found
+    values = _split_reference(x.value, axis=axis, sizes=sizes, parts=parts)
     return [
         TensorType(part.shape, part.dtype, part.format, value.copy())
-        for part, value in zip(parts, values, strict=True)
+        for part, value in zip(found, values, strict=True)
     ]
 
 
-def _split_reference(x: Array, *, axis: int, sizes: tuple[int, ...]) -> list[Array]:
+def _split_reference(
+    x: Array, *, axis: int, sizes: tuple[int, ...] | None, parts: int
+) -> list[Array]:
     axis = normalize_axis("split", axis, x.ndim)
-    if sum(sizes) != x.shape[axis]:
-        raise ShapeError(
-            f"split: sizes {list(sizes)} do not add up to axis {axis} of shape {x.shape}."
-        )
-    return np.split(x, np.cumsum(sizes)[:-1], axis)
+    lengths = _part_lengths("split", x.shape[axis], sizes, parts)
+    return np.split(x, np.cumsum(lengths)[:-1], axis)
 
 
 def _grad_split(call: GradCall) -> list[Var | None]:
@@ -73,13 +101,13 @@ def _grad_split(call: GradCall) -> list[Var | None]:
     return [concat(parts, call.attributes["axis"])]
 
 
-_split = OpSpec(
+split_spec: OpSpec = OpSpec(
     "split",
     ("x",),
     _infer_split,
     _split_reference,
     "movement",
-    attributes={"axis": 0, "sizes": REQUIRED},
+    attributes={"axis": 0, "sizes": REQUIRED, "parts": 0},
     grad=_grad_split,
     codec=Codec("Slice", handled=True),
     onnx="Split",
@@ -88,6 +116,8 @@ _split = OpSpec(
         Sample((normal(2, 4),), {"axis": -1, "sizes": (2, 0, 2)}),
         Sample((normal(0, 2),), {"axis": 1, "sizes": (1, 1)}, gradient=False),
         Sample((integers(3),), {"axis": 0, "sizes": (3,)}, gradient=False),
+        Sample((normal(4, 2),), {"axis": 0, "sizes": None, "parts": 2}),
+        Sample((normal(5),), {"axis": 0, "sizes": (2, -1)}),
     ),
     bad=(
         BadCall("sizes do not add up", (normal(4),), ShapeError, {"sizes": (1, 2)}),
@@ -124,7 +154,7 @@ def split(x: Any, size_splits: Any, axis: int = 0) -> list[Var]:
         if sizes.count(-1) == 1:
             rest = shape[place] - sum(size for size in sizes if size >= 0)
             sizes = tuple(rest if size == -1 else size for size in sizes)
-    found = _split(operand, axis=place, sizes=sizes)
+    found = split_spec(operand, axis=place, sizes=sizes)
     return list(found) if isinstance(found, tuple) else [found]
 
 
@@ -261,19 +291,21 @@ def slice(x: Any, starts: Any, sizes: Any) -> Var:
         raise ShapeError(
             f"slice: found {len(begin)} starts and {len(extent)} sizes, expected {len(shape)} each."
         )
-    first = [low + size if low < 0 else low for low, size in zip(begin, shape, strict=True)]
-    ends = [
-        size if count == -1 else low + count
-        for low, count, size in zip(first, extent, shape, strict=True)
-    ]
-    for axis, (low, high, size) in enumerate(zip(first, ends, shape, strict=True)):
-        if is_known(size) and size >= 0 and not 0 <= low <= high <= size:
+    for axis, (low, count, size) in enumerate(zip(begin, extent, shape, strict=True)):
+        start = low + size if low < 0 else low
+        high = size if count == -1 else start + count
+        if size >= 0 and not 0 <= start <= high <= size:
             raise ShapeError(
-                f"slice: [{low}, {high}) leaves axis {axis} of size {size}. Expected a block "
+                f"slice: [{start}, {high}) leaves axis {axis} of size {size}. Expected a block "
                 "inside."
             )
+    # Bounds stay as they were asked for, so that the graph still fits when a size changes.
+    ends = [
+        2**31 - 1 if count == -1 or (low < 0 and low + count == 0) else low + count
+        for low, count in zip(begin, extent, strict=True)
+    ]
     result: Var = slice_steps(
-        operand, int_operand("slice", first, "starts"), int_operand("slice", ends, "ends")
+        operand, int_operand("slice", begin, "starts"), int_operand("slice", ends, "ends")
     )
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,17 +64,9 @@ def _reshape_op(call: OpCall) -> Var:
 
 @decoder("Flatten")
 def _flatten(call: OpCall) -> Var:
-    main, x = call.parameters(), call.input(0)
-    rank = x.ndim
-    shape = list(x.shape)
-    if main.endAxis == 0:
-        axis = int(main.axis) % rank if rank else 0
-        head = int(np.prod(shape[:axis])) if -1 not in shape[:axis] else -1
-        tail = -1 if head != -1 else int(np.prod(shape[axis:]))
-        if head == 0:
-            tail = int(np.prod(shape[axis:]))
-        return movement.reshape(x, (head, tail), copy_zero=False)
-    return movement.flatten(x, int(main.axis), int(main.endAxis))
+    main = call.parameters()
+    end = int(main.endAxis)
+    return movement.flatten(call.input(0), int(main.axis), end if end else None)
 
 
 @decoder("Squeeze")
@@ -130,7 +123,10 @@ def _concat(call: OpCall) -> Var:
 
 @decoder("Unpack")
 def _unpack(call: OpCall) -> Sequence[Var]:
-    return slicing.unstack(call.input(0), int(call.parameters().axis), call.output_count)
+    axis, count = int(call.parameters().axis), max(1, call.output_count)
+    found = slicing.split_spec(call.input(0), axis=axis, sizes=None, parts=count)
+    parts = list(found) if isinstance(found, tuple) else [found]
+    return [movement.squeeze(part, [axis]) for part in parts]
 
 
 @decoder("BroadcastTo")
@@ -248,14 +244,24 @@ def _eye_like(call: OpCall) -> Var:
 @decoder("Slice")
 def _slice(call: OpCall) -> Sequence[Var]:
     main, x = call.parameters(), call.input(0)
-    shape = x.shape
-    axis = normalize_axis(call.name, int(main.axis), len(shape))
-    length, count = shape[axis], max(1, call.output_count)
+    axis, count = int(main.axis), max(1, call.output_count)
     points = [] if main.slicePoints is None else main.slicePoints.tolist()
     given = call.optional(1)
     source = schema().enums["NetSource"].by_value.get(main.sourceType, "")
+    length = None
+    if x._type.shape is not None:
+        size = x._type.shape[normalize_axis(call.name, axis, len(x._type.shape))]
+        length = size if isinstance(size, int) else None
+    if length is None:
+        if points or given is not None:
+            sizes = list(integers_of(call.name, given, "sizes")) if given is not None else points
+            if source != "CAFFE" and len(sizes) == count:
+                found = slicing.split_spec(x, axis=axis, sizes=tuple(sizes))
+                return list(found) if isinstance(found, tuple) else [found]
+        found = slicing.split_spec(x, axis=axis, sizes=None, parts=count)
+        return list(found) if isinstance(found, tuple) else [found]
     sizes = _part_sizes(call.name, points, given, source, length, count)
-    return slicing.split(x, sizes, axis)[: max(1, call.output_count)]
+    return slicing.split(x, sizes, axis)[:count]
 
 
 def _part_sizes(
@@ -263,8 +269,7 @@ def _part_sizes(
 ) -> list[int]:
     """Return the sizes of the parts, by the rules of the source framework."""
     if source == "CAFFE" and points:
-        cuts = [0, *points, length]
-        return [high - low for low, high in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [high - low for low, high in itertools.pairwise([0, *points, length])]
     if given is not None:
         points = list(integers_of(name, given, "sizes"))
     if len(points) >= 2 or (given is not None and points):
@@ -302,7 +307,7 @@ def _slice_tf(call: OpCall) -> Var:
 @decoder("StridedSlice")
 def _strided_slice(call: OpCall) -> Var:
     main, x = call.parameters(), call.input(0)
-    operands = [each for each in call.inputs[1:]]
+    operands = list(call.inputs[1:])
     if main.fromType == 1:
         found: Var = slicing.slice_steps(x, *operands[:4])
         return found
@@ -327,7 +332,7 @@ def _known(operand: Var | None) -> list[int] | None:
 
 def _dynamic_slice(call: OpCall, masks: list[int]) -> Var:
     """Slice with bounds that the graph computes: plain ranges, and single elements."""
-    begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_mask = masks
+    ellipsis_mask, new_axis_mask, shrink_mask = masks[2:]
     if ellipsis_mask or new_axis_mask:
         raise ShapeError(
             f"{call.name}: computed bounds with new or omitted dimensions are not supported."

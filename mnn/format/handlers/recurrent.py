@@ -20,7 +20,7 @@ def _direction(weight: Var) -> str:
 def _lstm(call: OpCall) -> Sequence[Var]:
     if len(call.inputs) < 3:
         raise FormatError(
-            f"{call.name}: an LSTM with its weights in the operator (Caffe's form) is not supported."
+            f"{call.name}: an LSTM that holds its weights itself (Caffe's form) is not supported."
         )
     weight = call.input(1)
     every, hidden, cell = ops.lstm(

@@ -310,9 +310,9 @@ def _pooling(call: OpCall) -> Var | Sequence[Var]:
 
 def _pool_settings(main: Any, x: Var) -> dict[str, Any]:
     mode = schema().enums["PoolPadType"].by_value.get(main.padType, "CAFFE")
-    pads = window_pads(main)
-    kernel = (int(main.kernelY), int(main.kernelX))
-    stride = (int(main.strideY) or 1, int(main.strideX) or 1)
+    pads: Pads = window_pads(main)
+    kernel: tuple[int, ...] = (int(main.kernelY), int(main.kernelX))
+    stride: tuple[int, ...] = (int(main.strideY) or 1, int(main.strideX) or 1)
     if x._type.rank == 3:
         one = main.pads
         pads = ((int(one[0]), int(one[1])),) if one is not None and one.size == 2 else (pads[0],)
