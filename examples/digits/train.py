@@ -99,13 +99,15 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=0.003, help="learning rate of ADAM")
+    parser.add_argument("--seed", type=int, default=1, help="of start values and batch order")
     arguments = parser.parse_args()
 
     expr.lazy_eval(True)
     training, test = load_split()
+    nn.set_seed(arguments.seed)
     network = Network()
     optimizer = optim.ADAM(network, arguments.rate)
-    loader = data.DataLoader(Digits(training), arguments.batch, True)
+    loader = data.DataLoader(Digits(training), arguments.batch, shuffle=True, seed=arguments.seed)
     for epoch in range(1, arguments.epochs + 1):
         loss = train_epoch(network, optimizer, loader)
         print(f"epoch {epoch:2}  loss {loss:.4f}  test accuracy {accuracy(network, test):.4f}")
