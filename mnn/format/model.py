@@ -1,0 +1,201 @@
+"""Loading and saving graphs: the functions behind `mnn.expr` and `mnn.nn`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mnn.errors import DTypeError, FormatError, UnsupportedError
+from mnn.expr.graph import Graph, rebuild
+from mnn.expr.node import Node, Ref, walk
+from mnn.expr.trace import input_leaf
+from mnn.expr.var import Var, capture, var_of
+from mnn.format.decode import LoadedGraph, decode_net
+from mnn.format.dump import describe_net
+from mnn.format.external import ExternalFile, external_path
+from mnn.format.opaque import Opaque
+from mnn.format.reader import read_net
+
+__all__ = [
+    "Model",
+    "get_inputs_and_outputs",
+    "load_as_dict",
+    "load_as_list",
+    "load_model",
+    "save",
+]
+
+
+@dataclass
+class Model:
+    """A decoded file.
+
+    Attributes:
+        graph: its graph and tensors.    path: where it came from.
+    """
+
+    graph: LoadedGraph
+    path: str
+
+    @property
+    def version(self) -> str:
+        """Version of the tools that wrote the file."""
+        info = self.graph.net.extraInfo
+        return str(info.version or "") if info is not None else ""
+
+    @property
+    def biz_code(self) -> str:
+        """Tag given at conversion."""
+        return str(self.graph.net.bizCode or "")
+
+    def describe(self) -> dict[str, Any]:
+        """Return a summary of the file."""
+        return describe_net(self.graph.net)
+
+    def select(
+        self, input_names: Sequence[str], output_names: Sequence[str]
+    ) -> tuple[Graph, list[str], list[str]]:
+        """Return the part between two sets of tensors; empty lists mean all.
+
+        Raises:
+            FormatError: a name is not in the file.
+            UnsupportedError: the part needs operators that are not supported.
+        """
+        inputs = list(input_names or []) or list(self.graph.input_names)
+        outputs = list(output_names or []) or list(self.graph.output_names)
+        known = self.graph.tensors
+        missing = [name for name in (*inputs, *outputs) if name not in known]
+        if missing:
+            raise FormatError(
+                f"{self.path}: it has no tensors named {missing}. Its inputs are "
+                f"{self.graph.input_names}, its outputs {self.graph.output_names}."
+            )
+        leaves, replacements = _cut([known[name] for name in inputs], inputs)
+        results = rebuild([known[name] for name in outputs], replacements, unique=True)
+        self._check(results, leaves)
+        return Graph(leaves, results), inputs, outputs
+
+    def _check(self, outputs: Sequence[Ref], leaves: Sequence[Node]) -> None:
+        lacking = sorted(
+            {
+                f"{node.operation.label} ({node.operation.name})"
+                for node in walk(outputs)
+                if isinstance(node.operation, Opaque)
+            }
+        )
+        if lacking:
+            raise UnsupportedError(
+                f"{self.path}: operators that are not supported: {', '.join(lacking)}. "
+                "Ask for outputs that do not need them; see docs/operators.md."
+            )
+        fed = set(leaves)
+        open_inputs = [
+            node.names.get(0, "?")
+            for node in walk(outputs)
+            if node.kind == "Input" and node not in fed
+        ]
+        if open_inputs:
+            raise FormatError(
+                f"{self.path}: the outputs also need the inputs {open_inputs}. Name them too."
+            )
+
+
+def _cut(refs: Sequence[Ref], names: Sequence[str]) -> tuple[list[Node], dict[Node, list[Ref]]]:
+    leaves: list[Node] = []
+    replacements: dict[Node, list[Ref]] = {}
+    for ref, name in zip(refs, names, strict=True):
+        if ref.node.kind == "Input":
+            leaves.append(ref.node)
+            continue
+        node = input_leaf(ref.type, name)
+        leaves.append(node)
+        held = replacements.setdefault(
+            ref.node, [Ref(ref.node, port) for port in range(len(ref.node.types))]
+        )
+        held[ref.port] = Ref(node, 0)
+    return leaves, replacements
+
+
+def load_model(file: str | os.PathLike[str] | bytes, *, external_path: str | None = None) -> Model:
+    """Return a file's graph.
+
+    Args:
+        file: path, or the bytes of a file.
+        external_path: weight file, by default the path with `.weight` appended.
+
+    Raises:
+        OSError: the file cannot be read.    FormatError: it is damaged.
+    """
+    return Model(*_decoded(file, external_path))
+
+
+def _decoded(file: str | os.PathLike[str] | bytes, external: str | None) -> tuple[LoadedGraph, str]:
+    if isinstance(file, (bytes, bytearray, memoryview)):
+        reader = ExternalFile(external) if external else None
+        return decode_net(read_net(file), reader), "model"
+    path = os.fspath(file)
+    if not isinstance(path, str):
+        raise DTypeError(f"load: found {type(file).__name__}, expected a path.")
+    return decode_net(read_net(path), ExternalFile(external or external_path(path))), path
+
+
+def load_as_dict(file: str | os.PathLike[str]) -> dict[str, Var]:
+    """Return every tensor of a file by name, in stored order.
+
+    Raises:
+        OSError: the file cannot be read.    FormatError: it is damaged.
+    """
+    graph = load_model(file).graph
+    return {name: var_of(ref) for name, ref in graph.tensors.items()}
+
+
+def load_as_list(file: str | os.PathLike[str]) -> list[Var]:
+    """Return every tensor of a file in stored order; see `load_as_dict`."""
+    return list(load_as_dict(file).values())
+
+
+def get_inputs_and_outputs(vars: dict[str, Var]) -> tuple[dict[str, Var], dict[str, Var]]:
+    """Return the inputs of a loaded dict, and what nothing else in it uses.
+
+    Args:
+        vars: from `load_as_dict`.
+    """
+    used: set[Node] = set()
+    for var in vars.values():
+        if var._ref is not None:
+            used.update(ref.node for ref in var._ref.node.inputs if ref is not None)
+    inputs = {name: var for name, var in vars.items() if var.op_type == "Input"}
+    outputs = {
+        name: var
+        for name, var in vars.items()
+        if var._ref is not None and not var._ref.node.is_leaf and var._ref.node not in used
+    }
+    return inputs, outputs
+
+
+def save(vars: Sequence[Var], file: str | os.PathLike[str], forInference: int = 1) -> None:
+    """Write Vars and everything they depend on to a `.mnn` file, in one step.
+
+    Args:
+        vars: recorded results, constants or parameters; names are kept.
+        file: path; an old file is replaced when the new one is complete.
+        forInference: accepted for compatibility; the graph is written as it is recorded.
+
+    Raises:
+        DTypeError: vars is no list of Vars, or a constant has a type files cannot hold.
+        UnsupportedError: operators have no form in the file; all are named.
+        OSError: the file cannot be written.
+    """
+    from mnn.format.encode import encode_graph
+    from mnn.format.writer import build_net, write_file
+
+    if isinstance(vars, Var):
+        vars = [vars]
+    if not isinstance(vars, (list, tuple)) or not all(isinstance(each, Var) for each in vars):
+        raise DTypeError(f"save: found {type(vars).__name__}, expected a list of Vars.")
+    if not vars:
+        raise DTypeError("save: found an empty list, expected at least one Var.")
+    net = encode_graph([capture(each) for each in vars], [each.name for each in vars])
+    write_file(file, build_net(net))

@@ -1,0 +1,317 @@
+"""Modules loaded from `.mnn` files, or cut out of recorded graphs."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mnn.errors import FormatError, ModelInputError
+from mnn.expr.enums import Backend, MemoryMode, PowerMode, PrecisionMode
+from mnn.expr.evaluate import run_graph
+from mnn.expr.graph import Graph, rebuild
+from mnn.expr.modes import should_record
+from mnn.expr.node import CONST, TRAINABLE, Node, Ref, leaf, walk
+from mnn.expr.symbols import Symbol, shape_numbers
+from mnn.expr.types import TensorType
+from mnn.expr.var import Var, capture, var_of
+from mnn.nn.module import Module
+from mnn.nn.runtime import RuntimeManager
+from mnn.ops.convert import convert
+from mnn.ops.operands import array_of
+
+__all__ = ["LoadedModule", "load_module", "load_module_from_file"]
+
+Array = np.ndarray[Any, Any]
+
+
+class LoadedModule(Module):
+    """A graph with named inputs and outputs, callable like any module."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        input_names: Sequence[str],
+        output_names: Sequence[str],
+        *,
+        info: dict[str, Any] | None = None,
+        shape_mutable: bool = True,
+        runtime: RuntimeManager | None = None,
+    ) -> None:
+        super().__init__()
+        self._graph = graph
+        self._input_names = list(input_names)
+        self._output_names = list(output_names)
+        self._info = dict(info or {})
+        self._shape_mutable = shape_mutable
+        self._runtime = runtime
+        for number, node in enumerate(walk(graph.outputs)):
+            if node.kind == TRAINABLE:
+                self._own[f"parameter{number}"] = var_of(Ref(node, 0))
+
+    def forward(self, *inputs: Any) -> Any:
+        """Return the outputs.
+
+        Args:
+            inputs: one Var or array per input, or one list of them; in the layout their
+                `data_format` names (arrays are taken in the layout the model declares).
+
+        Returns:
+            A Var when a single input was given as such and there is one output; else a list.
+
+        Raises:
+            ModelInputError: another number of inputs, or a rank, size or dtype that does not fit.
+        """
+        single = len(inputs) == 1 and not isinstance(inputs[0], (list, tuple))
+        values = list(inputs[0]) if len(inputs) == 1 and not single else list(inputs)
+        if len(inputs) == 1 and not single and len(self._graph.inputs) == 1 and _is_data(values):
+            single, values = True, [inputs[0]]
+        results = self._run(values)
+        if len(results) == 1 and (single or len(inputs) > 1):
+            return results[0]
+        return results
+
+    def onForward(self, inputs: Sequence[Any]) -> list[Var]:  # noqa: N802
+        """Return the outputs for a list of inputs as a list."""
+        if not isinstance(inputs, (list, tuple)):
+            raise ModelInputError(
+                f"onForward: found {type(inputs).__name__}, expected a list of inputs. "
+                "Use forward for a single one."
+            )
+        return self._run(list(inputs))
+
+    def _run(self, values: Sequence[Any]) -> list[Var]:
+        nodes = self._graph.inputs
+        if len(values) != len(nodes):
+            raise ModelInputError(
+                f"forward: found {len(values)} inputs, expected {len(nodes)}: "
+                f"{', '.join(self._input_names) or 'none'}."
+            )
+        fitted = [
+            self._fitted(value, node, name)
+            for value, node, name in zip(values, nodes, self._input_names, strict=True)
+        ]
+        if should_record() or any(_tracked(each) for each in fitted) or self._trainable():
+            refs = self._graph.bind([capture(each) for each in fitted], unique=True)
+            return [var_of(ref) for ref in refs]
+        arrays = run_graph(self._graph, [each._array() for each in fitted])
+        return [
+            Var(_own(array), ref.type.format)
+            for array, ref in zip(arrays, self._graph.outputs, strict=True)
+        ]
+
+    def _trainable(self) -> bool:
+        return any(ref.node.trainable for ref in self._graph.outputs)
+
+    def _fitted(self, value: Any, node: Node, name: str) -> Var:
+        declared = node.types[0]
+        if isinstance(value, Var):
+            var = value
+            if var.ndim > 2 and var.data_format.channel_last != declared.format.channel_last:
+                var = convert(var, declared.format)
+        else:
+            var = Var(array_of(value, f"input {name!r}"), declared.format)
+        _check_dtype(var, declared, name)
+        if var.dtype != declared.dtype:
+            from mnn.ops.convert import cast
+
+            var = cast(var, declared.dtype)
+        _check_shape(var, declared, name, exact=not self._shape_mutable)
+        if var.data_format != declared.format:
+            var = convert(var, declared.format)
+        return var
+
+    def get_info(self) -> dict[str, Any]:
+        """Return version, bizCode, inputNames, outputNames and placeholders like the inputs."""
+        inputs = []
+        for node in self._graph.inputs:
+            from mnn.expr.trace import input_leaf
+
+            inputs.append(var_of(Ref(input_leaf(node.types[0], node.names.get(0, "")), 0)))
+        return {
+            "version": self._info.get("version", ""),
+            "bizCode": self._info.get("bizCode", ""),
+            "inputNames": list(self._input_names),
+            "outputNames": list(self._output_names),
+            "inputs": inputs,
+        }
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LoadedModule:
+        """Return a copy; constants are shared (nobody writes them), trained values are not."""
+        replacements = {
+            node: [Ref(_copied(node), 0)]
+            for node in walk(self._graph.outputs)
+            if node.kind == TRAINABLE
+        }
+        outputs = rebuild(self._graph.outputs, replacements)
+        return LoadedModule(
+            Graph(self._graph.inputs, outputs),
+            self._input_names,
+            self._output_names,
+            info=copy.deepcopy(self._info, memo),
+            shape_mutable=self._shape_mutable,
+            runtime=self._runtime,
+        )
+
+    def __repr__(self) -> str:
+        inputs, outputs = ", ".join(self._input_names), ", ".join(self._output_names)
+        return f"LoadedModule({inputs} -> {outputs})"
+
+
+def _own(array: Array) -> Array:
+    """Return an array the caller may keep: constants of the graph are not handed out."""
+    return array if array.flags.writeable else array.copy()
+
+
+def _is_data(values: Sequence[Any]) -> bool:
+    return bool(values) and not any(isinstance(each, (Var, np.ndarray)) for each in values)
+
+
+def _tracked(var: Var) -> bool:
+    return var._ref is not None and var._ref.node.trainable
+
+
+def _copied(node: Node) -> Node:
+    from mnn.expr.node import Cell
+
+    cell = node.cell
+    array = None if cell is None or cell.array is None else cell.array.copy()
+    twin = leaf(TRAINABLE, node.types[0], Cell(array))
+    twin.names.update(node.names)
+    return twin
+
+
+def _check_dtype(var: Var, declared: TensorType, name: str) -> None:
+    if var.dtype == declared.dtype:
+        return
+    kinds = {"f": "biuf", "i": "biu", "u": "biu"}
+    if var.dtype.kind not in kinds.get(declared.dtype.kind, ""):
+        raise ModelInputError(
+            f"input {name!r}: found {var.dtype}, expected {declared.dtype}. Convert with astype."
+        )
+
+
+def _check_shape(var: Var, declared: TensorType, name: str, *, exact: bool) -> None:
+    if declared.shape is None or not declared.shape:
+        return
+    found, wanted = var.shape, shape_numbers(declared.shape)
+    described = f"input {name!r}: found shape {list(found)}, expected {list(wanted)}"
+    if len(found) != len(wanted):
+        raise ModelInputError(f"{described} (-1: any size). Check the number of dimensions.")
+    channel = declared.channel_axis
+    for axis, (got, size) in enumerate(zip(found, declared.shape, strict=True)):
+        if isinstance(size, Symbol) or got == size or got == -1:
+            continue
+        if exact or (axis == channel and len(wanted) > 2):
+            raise ModelInputError(
+                f"{described} ({declared.format.name}): size {got} on axis {axis}. "
+                "Check the layout and the channels."
+            )
+
+
+# --- loading -------------------------------------------------------------------------------------
+
+
+def load_module_from_file(
+    file: str | os.PathLike[str],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    *,
+    runtime_manager: RuntimeManager | None = None,
+    dynamic: bool = False,
+    shape_mutable: bool = True,
+    rearrange: bool = False,
+    backend: int = Backend.CPU,
+    memory_mode: int = MemoryMode.Normal,
+    power_mode: int = PowerMode.Normal,
+    precision_mode: int = PrecisionMode.Normal,
+    thread_num: int = 1,
+) -> LoadedModule:
+    """Return a model as a callable module.
+
+    Args:
+        file: path of a `.mnn` file.
+        input_names: tensors to feed, in call order; may be inner ones. Empty: all inputs.
+        output_names: tensors to return. Empty: all outputs.
+        runtime_manager: settings from `create_runtime_manager`; replaces the ones below.
+        dynamic, rearrange: accepted for compatibility; they never change results.
+        shape_mutable: False: inputs must have exactly the declared shapes.
+        backend, memory_mode, power_mode, precision_mode, thread_num: settings.
+
+    Raises:
+        OSError: the file cannot be read.
+        FormatError: it is damaged, or a name is not in it.
+        UnsupportedError: the outputs need operators that are not supported; all are named.
+    """
+    from mnn.format.model import load_model
+
+    Backend(backend), MemoryMode(memory_mode), PowerMode(power_mode), PrecisionMode(precision_mode)
+    external = runtime_manager.external_path if runtime_manager is not None else ""
+    model = load_model(file, external_path=external or None)
+    graph, inputs, outputs = model.select(input_names, output_names)
+    return LoadedModule(
+        graph,
+        inputs,
+        outputs,
+        info={"version": model.version, "bizCode": model.biz_code},
+        shape_mutable=shape_mutable,
+        runtime=runtime_manager,
+    )
+
+
+def load_module(
+    inputs: Sequence[Var], outputs: Sequence[Var], for_training: bool = False
+) -> LoadedModule:
+    """Return a part of a recorded graph as a module.
+
+    Args:
+        inputs: where the part begins.    outputs: where it ends.
+        for_training: turn its float constants with two or more elements into trainable parameters.
+
+    Raises:
+        FormatError: an input is a computed value that holds no graph node.
+    """
+    if not outputs:
+        raise FormatError("load_module: found no outputs, expected at least one.")
+    refs = [capture(each) for each in outputs]
+    replacements: dict[Node, list[Ref]] = {}
+    leaves: list[Node] = []
+    from mnn.expr.trace import input_leaf
+
+    for var in inputs:
+        ref = capture(var)
+        node = input_leaf(ref.type, var.name)
+        leaves.append(node)
+        held = replacements.get(ref.node) or [
+            Ref(ref.node, port) for port in range(len(ref.node.types))
+        ]
+        held[ref.port] = Ref(node, 0)
+        replacements[ref.node] = held
+    if for_training:
+        for node in walk(refs):
+            if node.kind == CONST and node not in replacements and _is_weight(node):
+                replacements[node] = [Ref(_trained(node), 0)]
+    graph = Graph(leaves, rebuild(refs, replacements, unique=True))
+    return LoadedModule(
+        graph,
+        [each.name or f"input{number}" for number, each in enumerate(inputs)],
+        [each.name or f"output{number}" for number, each in enumerate(outputs)],
+    )
+
+
+def _is_weight(node: Node) -> bool:
+    kind = node.types[0]
+    return kind.dtype.kind == "f" and bool(kind.shape)
+
+
+def _trained(node: Node) -> Node:
+    from mnn.expr.node import Cell
+
+    array = None if node.cell is None or node.cell.array is None else node.cell.array.copy()
+    kind = TensorType(node.types[0].shape, node.types[0].dtype, node.types[0].format)
+    twin = leaf(TRAINABLE, kind, Cell(array))
+    twin.names.update(node.names)
+    return twin

@@ -1,0 +1,13 @@
+"""Optimizers: SGD with momentum, and ADAM."""
+
+from __future__ import annotations
+
+from mnn.optim.optimizer import ADAM, SGD, Grad, Optimizer, Regularization_Method
+
+L1, L2, L1L2 = (
+    Regularization_Method.L1,
+    Regularization_Method.L2,
+    Regularization_Method.L1L2,
+)
+
+__all__ = ["ADAM", "L1", "L1L2", "L2", "SGD", "Grad", "Optimizer", "Regularization_Method"]
