@@ -1,1 +1,273 @@
-"""Writers."""
+"""Writers of the operators that move elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mnn.errors import UnsupportedError
+from mnn.expr.enums import data_format
+from mnn.format.encode import FORMAT_NAMES, NodeCall, data_type, encoder
+
+Array = np.ndarray[Any, Any]
+
+
+@encoder("convert")
+def _convert(call: NodeCall) -> None:
+    attributes = call.attributes
+    main = {
+        "source": FORMAT_NAMES[attributes["source"]],
+        "dest": FORMAT_NAMES[attributes["target"]],
+    }
+    call.emit("ConvertTensor", "TensorConvertInfo", main)
+
+
+@encoder("relabel")
+def _relabel(call: NodeCall) -> None:
+    source = call.input_type(0)
+    if call.node.types[0].format != source.format and (source.rank or 0) > 2:
+        raise UnsupportedError(
+            "save: a relabelled data format cannot be written. Use convert() instead of "
+            "set_order()."
+        )
+    call.emit("Identity")
+
+
+@encoder("cast")
+def _cast(call: NodeCall) -> None:
+    source, target = call.input_type(0).dtype, call.attributes["dtype"]
+    if target == np.bool_:
+        zero = call.encoder.constant(np.zeros((), source))
+        call.emit("BinaryOp", "BinaryOp", {"opType": "NOTEQUAL"}, inputs=[call.inputs[0], zero])
+        return
+    main = {"srcT": data_type(source), "dstT": data_type(target)}
+    call.emit("Cast", "CastParam", main)
+
+
+@encoder("reshape")
+def _reshape(call: NodeCall) -> None:
+    known = call.constant_input(1)
+    copies = call.attributes["copy_zero"]
+    if known is None or (not copies and 0 in known):
+        # Elsewhere a size of 0 would be read as "keep the input's".
+        call.emit("Reshape", "Reshape", {"dimType": "NCHW"})
+        return
+    main = {"dims": [int(size) for size in known.reshape(-1)], "dimType": "NCHW"}
+    call.emit("Reshape", "Reshape", main, inputs=call.inputs[:1])
+
+
+@encoder("reshape_like")
+def _reshape_like(call: NodeCall) -> None:
+    shape = call.encoder.temporary("Shape")
+    call.encoder.emit("Shape", call.inputs[1:2], [shape], format=data_format.NCHW)
+    call.emit("Reshape", "Reshape", {"dimType": "NCHW"}, inputs=[call.inputs[0], shape])
+
+
+@encoder("flatten")
+def _flatten(call: NodeCall) -> None:
+    axis, end = call.attributes["axis"], call.attributes["end_axis"]
+    rank = call.input_type(0).rank or 0
+    if end is None:
+        call.emit("Flatten", "Flatten", {"axis": axis, "endAxis": 0})
+        return
+    # Files cannot join up to a last axis 0; a reshape that copies sizes before it can.
+    if rank and (end % rank == rank - 1) and axis >= 0:
+        call.emit("Reshape", "Reshape", {"dims": [0] * axis + [-1], "dimType": "NCHW"})
+        return
+    raise UnsupportedError("save: flatten of inner dimensions cannot be written. Use reshape.")
+
+
+@encoder("transpose")
+def _transpose(call: NodeCall) -> None:
+    axes = call.attributes["axes"]
+    rank = call.input_type(0).rank
+    if axes is None:
+        if rank is None:
+            raise UnsupportedError("save: a transpose of unknown rank cannot be written.")
+        axes = range(rank - 1, -1, -1)
+    call.emit("Permute", "Permute", {"dims": [int(axis) % len(axes) for axis in axes]})
+
+
+@encoder("squeeze")
+def _squeeze(call: NodeCall) -> None:
+    axes = call.attributes["axes"]
+    call.emit("Squeeze", "SqueezeParam", {"squeezeDims": list(axes or ())})
+
+
+@encoder("broadcast_to", "broadcast_like")
+def _broadcast(call: NodeCall) -> None:
+    inputs = list(call.inputs)
+    exact = call.attributes.get("exact", True)
+    if call.node.kind == "broadcast_like":
+        shape = call.encoder.temporary("Shape")
+        call.encoder.emit("Shape", call.inputs[1:2], [shape], format=data_format.NCHW)
+        inputs[1] = shape
+    call.emit("BroadcastTo", "Axis", {"axis": int(exact)}, inputs=inputs)
+
+
+@encoder("split")
+def _split(call: NodeCall) -> None:
+    sizes, parts = call.attributes["sizes"], call.attributes["parts"]
+    main: dict[str, Any] = {"axis": call.attributes["axis"], "sourceType": "TENSORFLOW"}
+    if sizes is None or len(set(sizes)) == 1:
+        main["slicePoints"] = [parts if sizes is None else len(sizes)]
+    else:
+        main["slicePoints"] = list(sizes)
+    call.emit("Slice", "Slice", main)
+
+
+@encoder("slice_steps")
+def _slice_steps(call: NodeCall) -> None:
+    call.emit("StridedSlice", "StridedSliceParam", {"fromType": 1})
+
+
+@encoder("reverse")
+def _reverse(call: NodeCall) -> None:
+    axes = call.attributes["axes"]
+    call.emit("Reverse", inputs=[call.inputs[0], call.encoder.integers(axes)])
+
+
+@encoder("getitem")
+def _getitem(call: NodeCall) -> None:
+    parts = call.attributes["parts"]
+    arrays = [part for part in parts if part[0] == "array"]
+    if arrays:
+        _gathered(call, parts)
+        return
+    rank = call.input_type(0).rank or 0
+    used = sum(1 for part in parts if part[0] in ("int", "slice"))
+    begin, end, stride = [], [], []
+    masks = {"beginMask": 0, "endMask": 0, "shrinkAxisMask": 0, "newAxisMask": 0}
+    expanded: list[Any] = []
+    for part in parts:
+        if part[0] == "dots":
+            expanded += [("slice", None, None, None)] * (rank - used)
+        else:
+            expanded.append(part)
+    for place, part in enumerate(expanded):
+        low, high, step = 0, 1, 1
+        if part[0] == "new":
+            masks["newAxisMask"] |= 1 << place
+        elif part[0] == "int":
+            low, high = part[1], part[1] + 1
+            masks["shrinkAxisMask"] |= 1 << place
+        else:
+            step = 1 if part[3] is None else part[3]
+            low, high = part[1] or 0, part[2] or 0
+            if part[1] is None:
+                masks["beginMask"] |= 1 << place
+            if part[2] is None:
+                masks["endMask"] |= 1 << place
+        begin.append(low)
+        end.append(high)
+        stride.append(step)
+    operands = [call.encoder.integers(each) for each in (begin, end, stride)]
+    call.emit(
+        "StridedSlice",
+        "StridedSliceParam",
+        {"fromType": 0, **masks},
+        inputs=[call.inputs[0], *operands],
+    )
+
+
+def _gathered(call: NodeCall, parts: tuple[Any, ...]) -> None:
+    full = ("slice", None, None, None)
+    places = [place for place, part in enumerate(parts) if part[0] == "array"]
+    rest = [part for part in parts if part[0] != "array"]
+    kind = call.input_type(1).dtype.kind
+    if len(places) != 1 or kind == "b" or any(part not in (full, ("dots",)) for part in rest):
+        raise UnsupportedError(
+            "save: indexing with masks or several index arrays cannot be written. "
+            "Use gather, gather_nd or select."
+        )
+    axis = call.encoder.constant(np.array(places[0], np.int32))
+    call.emit("GatherV2", inputs=[call.inputs[0], call.inputs[1], axis])
+
+
+@encoder("gather")
+def _gather(call: NodeCall) -> None:
+    axis = call.encoder.constant(np.array(call.attributes["axis"], np.int32))
+    call.emit("GatherV2", inputs=[*call.inputs, axis])
+
+
+@encoder("gather_elements")
+def _gather_elements(call: NodeCall) -> None:
+    axis = call.encoder.constant(np.array(call.attributes["axis"], np.int32))
+    call.emit("GatherElements", inputs=[*call.inputs, axis])
+
+
+_COMBINE = {"add": "ADD", "mul": "MUL", "max": "MAXIMUM", "min": "MINIMUM"}
+
+
+@encoder("scatter_nd")
+def _scatter_nd(call: NodeCall) -> None:
+    reduction = call.attributes["reduction"]
+    if reduction == "none":
+        call.emit("ScatterNd")
+    else:
+        call.emit("ScatterNd", "BinaryOp", {"opType": _COMBINE[reduction]})
+
+
+@encoder("scatter_elements")
+def _scatter_elements(call: NodeCall) -> None:
+    reduction = call.attributes["reduction"]
+    axis = call.encoder.constant(np.array(call.attributes["axis"], np.int32))
+    number: Any = -1 if reduction == "none" else _COMBINE[reduction]
+    call.emit("ScatterElements", "BinaryOp", {"opType": number}, inputs=[*call.inputs, axis])
+
+
+@encoder("shape")
+def _shape(call: NodeCall) -> None:
+    attributes = call.attributes
+    start, end = attributes["start"], attributes["end"]
+    # NC4HW4 results report N, H, W, C in files unless the operator says NCHW.
+    format = data_format.NHWC if attributes["as_channel_last"] else data_format.NCHW
+    if start is None and end is None:
+        call.emit("Shape", format=format)
+        return
+    main = {
+        "hasStart": start is not None,
+        "start": start or 0,
+        "hasEnd": end is not None,
+        "end": end or 0,
+    }
+    call.emit("Shape", "ShapeParam", main, format=format)
+
+
+@encoder("raster")
+def _raster(call: NodeCall) -> None:
+    attributes = call.attributes
+    numbers = [number for region in attributes["regions"] for number in region]
+    main = {
+        "attr": [
+            {"key": "shape", "list": {"i": list(attributes["shape"])}},
+            {"key": "region", "list": {"i": numbers}},
+        ]
+    }
+    call.emit("Raster", "Extra", main)
+
+
+@encoder("depth_to_space", "space_to_depth")
+def _blocks(call: NodeCall) -> None:
+    name = "DepthToSpace" if call.node.kind == "depth_to_space" else "SpaceToDepth"
+    main = {"blockSize": call.attributes["block"], "mode": call.attributes["mode"]}
+    call.emit(name, "DepthSpaceParam", main)
+
+
+@encoder("sum_like")
+def _sum_like(call: NodeCall) -> None:
+    kind, like = call.input_type(0), call.input_type(1)
+    if kind.shape is None or like.shape is None:
+        raise UnsupportedError("save: a sum to an unknown shape cannot be written.")
+    extra = len(kind.shape) - len(like.shape)
+    axes = [
+        *range(extra),
+        *(place + extra for place, size in enumerate(like.shape) if size == 1),
+    ]
+    summed = call.encoder.temporary("Reduction")
+    main = {"operation": "SUM", "dim": axes, "keepDims": True}
+    call.encoder.emit("Reduction", call.inputs[:1], [summed], "ReductionParam", main)
+    shape = call.encoder.temporary("Shape")
+    call.encoder.emit("Shape", call.inputs[1:2], [shape], format=data_format.NCHW)
+    call.emit("Reshape", "Reshape", {"dimType": "NCHW"}, inputs=[summed, shape])
