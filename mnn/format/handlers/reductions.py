@@ -8,20 +8,22 @@ import numpy as np
 
 from mnn.errors import FormatError
 from mnn.expr.var import Var
-from mnn.format.decode import OpCall, decoder
+from mnn.format.decode import OpCall, decoder, element_type
 from mnn.format.schema import schema
 from mnn.ops import reduce, scan
 from mnn.ops.axes import integers_of
 from mnn.ops.convert import cast
 from mnn.ops.index import histogram
 from mnn.ops.linalg import cosine_similarity
-from mnn.ops.unary import abs, square
+from mnn.ops.shape import _random_normal, _random_uniform
+from mnn.ops.unary import abs as absolute
+from mnn.ops.unary import square
 
 _INT: np.dtype[Any] = np.dtype(np.int32)
 
 _REDUCTIONS: dict[str, Any] = {
     "SUM": reduce.reduce_sum,
-    "ASUM": lambda x, axes, keep: reduce.reduce_sum(abs(x), axes, keep),
+    "ASUM": lambda x, axes, keep: reduce.reduce_sum(absolute(x), axes, keep),
     "SUMSQ": lambda x, axes, keep: reduce.reduce_sum(square(x), axes, keep),
     "MEAN": reduce.reduce_mean,
     "MAXIMUM": reduce.reduce_max,
@@ -78,3 +80,16 @@ def _cosine(call: OpCall) -> Var:
 def _histogram(call: OpCall) -> Var:
     main = call.parameters()
     return histogram(call.input(0), main.outMaxVal, main.topK, main.softmaxThreshold)
+
+
+@decoder("RandomUniform", "RandomNormal")
+def _random(call: OpCall) -> Var:
+    main = call.parameters()
+    settings = {"seed": (abs(int(main.seed)), abs(int(main.seed2)))}
+    dtype = element_type(int(main.type))
+    low, high = float(main.low), float(main.high)
+    if call.type == "RandomUniform":
+        uniform: Var = _random_uniform(call.input(0), low=low, high=high, dtype=dtype, **settings)
+        return uniform
+    normal: Var = _random_normal(call.input(0), mean=low, scale=high, dtype=dtype, **settings)
+    return normal

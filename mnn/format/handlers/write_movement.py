@@ -48,10 +48,13 @@ def _cast(call: NodeCall) -> None:
 @encoder("reshape")
 def _reshape(call: NodeCall) -> None:
     known = call.constant_input(1)
-    copies = call.attributes["copy_zero"]
-    if known is None or (not copies and 0 in known):
-        # Elsewhere a size of 0 would be read as "keep the input's".
+    if known is None:
         call.emit("Reshape", "Reshape", {"dimType": "NCHW"})
+        return
+    if not call.attributes["copy_zero"] and 0 in known:
+        # A shape tagged NHWC means its zeros literally.
+        sizes = call.encoder.constant(known.astype(np.int32), format=data_format.NHWC)
+        call.emit("Reshape", "Reshape", {"dimType": "NCHW"}, inputs=[call.inputs[0], sizes])
         return
     main = {"dims": [int(size) for size in known.reshape(-1)], "dimType": "NCHW"}
     call.emit("Reshape", "Reshape", main, inputs=call.inputs[:1])
@@ -59,9 +62,17 @@ def _reshape(call: NodeCall) -> None:
 
 @encoder("reshape_like")
 def _reshape_like(call: NodeCall) -> None:
-    shape = call.encoder.temporary("Shape")
-    call.encoder.emit("Shape", call.inputs[1:2], [shape], format=data_format.NCHW)
+    shape = _shape_of(call, 1)
     call.emit("Reshape", "Reshape", {"dimType": "NCHW"}, inputs=[call.inputs[0], shape])
+
+
+def _shape_of(call: NodeCall, operand: int) -> int:
+    """Write the shape of an operand, with its zeros meant literally where that is possible."""
+    packed = call.input_type(operand).format is data_format.NC4HW4
+    shape = call.encoder.temporary("Shape")
+    format = data_format.NCHW if packed else data_format.NHWC
+    call.encoder.emit("Shape", [call.inputs[operand]], [shape], format=format)
+    return shape
 
 
 @encoder("flatten")
@@ -221,6 +232,8 @@ def _scatter_elements(call: NodeCall) -> None:
 def _shape(call: NodeCall) -> None:
     attributes = call.attributes
     start, end = attributes["start"], attributes["end"]
+    if attributes["as_channel_last"] and call.input_type(0).format is not data_format.NC4HW4:
+        raise UnsupportedError("save: a channel-last shape of an NCHW array cannot be written.")
     # NC4HW4 results report N, H, W, C in files unless the operator says NCHW.
     format = data_format.NHWC if attributes["as_channel_last"] else data_format.NCHW
     if start is None and end is None:
@@ -268,6 +281,5 @@ def _sum_like(call: NodeCall) -> None:
     summed = call.encoder.temporary("Reduction")
     main = {"operation": "SUM", "dim": axes, "keepDims": True}
     call.encoder.emit("Reduction", call.inputs[:1], [summed], "ReductionParam", main)
-    shape = call.encoder.temporary("Shape")
-    call.encoder.emit("Shape", call.inputs[1:2], [shape], format=data_format.NCHW)
+    shape = _shape_of(call, 1)
     call.emit("Reshape", "Reshape", {"dimType": "NCHW"}, inputs=[summed, shape])

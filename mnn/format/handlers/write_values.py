@@ -115,9 +115,16 @@ def _logical_not(call: NodeCall) -> None:
 
 @encoder("log_softmax")
 def _log_softmax(call: NodeCall) -> None:
-    soft = call.encoder.temporary("Softmax")
-    call.encoder.emit("Softmax", call.inputs, [soft], "Axis", {"axis": call.attributes["axis"]})
-    call.emit("UnaryOp", "UnaryOp", {"opType": "LOG"}, inputs=[soft])
+    # log(softmax(x)) would underflow: x - max - log(sum(exp(x - max))).
+    emit, temporary = call.encoder.emit, call.encoder.temporary
+    top, shifted, powers, total, logarithm = (temporary("LogSoftmax") for _ in range(5))
+    main = {"dim": [call.attributes["axis"]], "keepDims": True}
+    emit("Reduction", call.inputs, [top], "ReductionParam", {**main, "operation": "MAXIMUM"})
+    emit("BinaryOp", [call.inputs[0], top], [shifted], "BinaryOp", {"opType": "SUB"})
+    emit("UnaryOp", [shifted], [powers], "UnaryOp", {"opType": "EXP"})
+    emit("Reduction", [powers], [total], "ReductionParam", {**main, "operation": "SUM"})
+    emit("UnaryOp", [total], [logarithm], "UnaryOp", {"opType": "LOG"})
+    call.emit("BinaryOp", "BinaryOp", {"opType": "SUB"}, inputs=[shifted, logarithm])
 
 
 @encoder("softsign")

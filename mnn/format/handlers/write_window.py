@@ -179,8 +179,9 @@ def _scale_by_arithmetic(call: NodeCall) -> None:
     rank = kind.rank
     if rank is None:
         raise UnsupportedError("save: a scale of unknown rank cannot be written.")
-    shape = [1] * rank
-    shape[rank - 1 if call.attributes["layout"] == "NHWC" else min(1, rank - 1)] = -1
+    shape = [-1]
+    if call.attributes["layout"] != "NHWC" and rank > 1:
+        shape = [1, -1, *[1] * (rank - 2)]
     operands = []
     for index in call.inputs[1:]:
         shaped = call.encoder.temporary("Reshape")
