@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,26 +20,51 @@ __all__ = [
     "special_values",
     "text_operand",
     "unary_samples",
+    "uniform",
 ]
 
 Array = np.ndarray[Any, Any]
 
 
+# One pool of numbers, made once: samples are built whenever the package is imported, so each may
+# cost no more than a slice. A sine hash is random enough for that.
+_COUNT = 4096
+_steps = np.arange(1, 2 * _COUNT + 1)
+_uniform = np.abs(np.sin(_steps * 12.9898) * 43758.5453) % 1.0
+_radius = np.sqrt(-2.0 * np.log(np.maximum(_uniform[:_COUNT], 1e-6)))
+_normal = np.concatenate([_radius * np.cos(2.0 * np.pi * _uniform[_COUNT:])] * 2)
+_uniform = np.concatenate([_uniform[:_COUNT]] * 2)
+
+
+def _slice(pool: Array, shape: tuple[int, ...], seed: int) -> Array:
+    count = math.prod(shape)
+    first = (seed * 977 + 13) % _COUNT
+    found: Array = pool[first : first + count].reshape(shape)
+    return found
+
+
+def uniform(*shape: int, seed: int = 0, dtype: Any = np.float32) -> Array:
+    """Return values in [0, 1)."""
+    return _slice(_uniform, shape, seed).astype(dtype)
+
+
 def normal(*shape: int, seed: int = 0, dtype: Any = np.float32) -> Array:
     """Return standard-normal values."""
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+    return _slice(_normal, shape, seed).astype(dtype)
 
 
 def positive(*shape: int, seed: int = 0, dtype: Any = np.float32) -> Array:
     """Return values in [0.5, 2)."""
-    return np.random.default_rng(seed).uniform(0.5, 2.0, shape).astype(dtype)
+    return (_slice(_uniform, shape, seed) * 1.5 + 0.5).astype(dtype)
 
 
 def integers(
     *shape: int, seed: int = 0, dtype: Any = np.int32, low: int = -5, high: int = 6
 ) -> Array:
     """Return integers in [low, high)."""
-    return np.random.default_rng(seed).integers(low, high, shape).astype(dtype)
+    steps = np.floor(_slice(_uniform, shape, seed) * (high - low))
+    found: Array = (low + steps).astype(dtype)
+    return found
 
 
 def special_values(dtype: Any = np.float32) -> Array:

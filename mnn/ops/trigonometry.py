@@ -9,7 +9,7 @@ import numpy as np
 
 from mnn.ops.codec import unary_codec
 from mnn.ops.elementwise import FLOAT, Elementwise, elementwise
-from mnn.ops.samples import normal, text_operand, unary_samples
+from mnn.ops.samples import normal, text_operand, unary_samples, uniform
 from mnn.ops.unary import rsqrt, square
 
 __all__ = [
@@ -31,11 +31,11 @@ Array = np.ndarray[Any, Any]
 
 
 def _fraction(*shape: int, seed: int = 0, dtype: Any = np.float32) -> Array:
-    return np.random.default_rng(seed).uniform(-0.9, 0.9, shape).astype(dtype)
+    return (uniform(*shape, seed=seed) * 1.8 - 0.9).astype(dtype)
 
 
 def _above_one(*shape: int, seed: int = 0, dtype: Any = np.float32) -> Array:
-    return np.random.default_rng(seed).uniform(1.5, 4.0, shape).astype(dtype)
+    return (uniform(*shape, seed=seed) * 2.5 + 1.5).astype(dtype)
 
 
 def _function(

@@ -20,7 +20,7 @@ from mnn.ops.elementwise import (
     elementwise,
 )
 from mnn.ops.reference import special
-from mnn.ops.samples import integers, normal, positive, text_operand, unary_samples
+from mnn.ops.samples import integers, normal, positive, text_operand, unary_samples, uniform
 from mnn.ops.spec import Sample
 
 __all__ = [
@@ -302,7 +302,7 @@ erfc = _unary(
 
 
 def _fraction(*shape: int, seed: int = 0, dtype: Any = np.float32) -> Array:
-    return np.random.default_rng(seed).uniform(-0.9, 0.9, shape).astype(dtype)
+    return (uniform(*shape, seed=seed) * 1.8 - 0.9).astype(dtype)
 
 
 erfinv = _unary(
