@@ -4,8 +4,26 @@ from __future__ import annotations
 
 # The order matters once: the graph first, then the operators that attach themselves to it.
 from mnn import expr, ops, backends  # isort: skip
+from mnn import data, nn, numpy, optim
 from mnn._version import __version__
 from mnn.config import config
 from mnn.expr.var import Var
 
-__all__ = ["Var", "__version__", "backends", "config", "expr", "ops"]
+__all__ = [
+    "Var",
+    "__version__",
+    "backends",
+    "config",
+    "data",
+    "expr",
+    "nn",
+    "numpy",
+    "ops",
+    "optim",
+    "version",
+]
+
+
+def version() -> str:
+    """Return the version of this package."""
+    return __version__

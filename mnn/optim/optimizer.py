@@ -118,7 +118,7 @@ class Optimizer:
         refs = [capture(gradient) for _, gradient in pairs] + [capture(each) for each in pending]
         values = evaluate(refs, keep=False)
         updated = [
-            self._updated(parameter, value)
+            self._updated(parameter, value.astype(parameter.dtype, copy=False))
             for (parameter, _), value in zip(pairs, values, strict=False)
         ]
         for (parameter, _), value in zip(pairs, updated, strict=True):

@@ -1,0 +1,383 @@
+"""Shapes, orders, joining and splitting with NumPy's arguments."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as _np
+
+from mnn.errors import ShapeError
+from mnn.expr.var import Var
+from mnn.ops import joining as _joining
+from mnn.ops import movement as _movement
+from mnn.ops import slicing as _slicing
+from mnn.ops.axes import integers_of, normalize_axis
+from mnn.ops.index import gather
+from mnn.ops.operands import as_var
+
+__all__ = [
+    "append",
+    "array_split",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_arrays",
+    "broadcast_to",
+    "column_stack",
+    "concatenate",
+    "delete",
+    "dsplit",
+    "dstack",
+    "expand_dims",
+    "flip",
+    "fliplr",
+    "flipud",
+    "hsplit",
+    "hstack",
+    "moveaxis",
+    "ndim",
+    "pad",
+    "ravel",
+    "repeat",
+    "reshape",
+    "roll",
+    "rot90",
+    "shape",
+    "size",
+    "split",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "tile",
+    "transpose",
+    "vsplit",
+    "vstack",
+]
+
+
+def shape(a: Any) -> tuple[int, ...]:
+    """Return the sizes as a tuple."""
+    return tuple(as_var(a, "shape").shape)
+
+
+def size(a: Any, axis: int | None = None) -> int:
+    """Return the number of elements, or the size of an axis."""
+    var = as_var(a, "size")
+    return var.size if axis is None else int(var.shape[axis])
+
+
+def ndim(a: Any) -> int:
+    """Return the number of dimensions."""
+    return as_var(a, "ndim").ndim
+
+
+def reshape(a: Any, shape: Any, order: str = "C") -> Var:
+    """Return the elements in another shape; one size may be -1.
+
+    Args:
+        a: array.    shape: int or ints.
+        order: "C", or "F" for column-major reading and writing.
+
+    Raises:
+        ShapeError: the element counts differ.
+    """
+    sizes = integers_of("reshape", shape, "shape")
+    if order == "F":
+        var = as_var(a, "reshape")
+        return _movement.transpose(
+            _movement.reshape(_movement.transpose(var), tuple(reversed(sizes)), copy_zero=False)
+        )
+    if order not in ("C", "A", "K"):
+        raise ShapeError(f"reshape: order is {order!r}, expected 'C' or 'F'.")
+    return _movement.reshape(a, sizes, copy_zero=False)
+
+
+def ravel(a: Any, order: str = "C") -> Var:
+    """Return the elements as one dimension."""
+    return reshape(a, (-1,), order)
+
+
+def transpose(a: Any, axes: Any = None) -> Var:
+    """Return the array with its dimensions reversed, or in the order `axes`."""
+    return _movement.transpose(a, axes)
+
+
+def swapaxes(a: Any, axis1: int, axis2: int) -> Var:
+    """Return the array with two dimensions exchanged."""
+    return _movement.swapaxes(a, axis1, axis2)
+
+
+def moveaxis(a: Any, source: Any, destination: Any) -> Var:
+    """Return the array with dimensions moved to new positions."""
+    return _movement.moveaxis(a, source, destination)
+
+
+def expand_dims(a: Any, axis: Any) -> Var:
+    """Return the array with dimensions of size 1 inserted at `axis`."""
+    return _movement.unsqueeze(a, axis)
+
+
+def squeeze(a: Any, axis: Any = None) -> Var:
+    """Return the array without dimensions of size 1: all, or those in `axis`."""
+    if axis is not None and integers_of("squeeze", axis) == ():
+        return as_var(a, "squeeze")
+    return _movement.squeeze(a, axis)
+
+
+def broadcast_to(array: Any, shape: Any) -> Var:
+    """Return the array broadcast to `shape`."""
+    return _movement.broadcast_to(array, shape)
+
+
+def broadcast_arrays(*args: Any) -> list[Var]:
+    """Return the arrays broadcast to their common shape."""
+    operands = [as_var(each, "broadcast_arrays") for each in args]
+    try:
+        common = _np.broadcast_shapes(*(tuple(each.shape) for each in operands))
+    except ValueError as error:
+        raise ShapeError(f"broadcast_arrays: {error}") from error
+    return [_movement.broadcast_to(each, common) for each in operands]
+
+
+def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Var:
+    """Return arrays joined along `axis`; flattened first if it is None."""
+    operands = [as_var(each, "concatenate") for each in arrays]
+    if axis is None:
+        return _joining.concat([_movement.ravel(each) for each in operands], 0)
+    return _joining.concat(operands, axis)
+
+
+def stack(arrays: Sequence[Any], axis: int = 0) -> Var:
+    """Return arrays joined along a new axis."""
+    return _joining.stack(arrays, axis)
+
+
+def atleast_1d(*arys: Any) -> Any:
+    """Return the arrays with at least one dimension."""
+    return _each([_at_least(as_var(each, "atleast_1d"), 1) for each in arys])
+
+
+def atleast_2d(*arys: Any) -> Any:
+    """Return the arrays with at least two dimensions, new ones in front."""
+    return _each([_at_least(as_var(each, "atleast_2d"), 2) for each in arys])
+
+
+def atleast_3d(*arys: Any) -> Any:
+    """Return the arrays with at least three dimensions: (1, n, 1) and (m, n, 1)."""
+    found = []
+    for each in arys:
+        var = _at_least(as_var(each, "atleast_3d"), 1)
+        if var.ndim == 1:
+            var = _movement.unsqueeze(var, (0, 2))
+        elif var.ndim == 2:
+            var = _movement.unsqueeze(var, (2,))
+        found.append(var)
+    return _each(found)
+
+
+def _each(found: list[Var]) -> Any:
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _at_least(var: Var, count: int) -> Var:
+    missing = count - var.ndim
+    return _movement.unsqueeze(var, tuple(range(missing))) if missing > 0 else var
+
+
+def vstack(tup: Sequence[Any]) -> Var:
+    """Return arrays stacked row by row."""
+    return _joining.concat([_at_least(as_var(each, "vstack"), 2) for each in tup], 0)
+
+
+def hstack(tup: Sequence[Any]) -> Var:
+    """Return arrays stacked column by column."""
+    operands = [_at_least(as_var(each, "hstack"), 1) for each in tup]
+    return _joining.concat(operands, 0 if operands and operands[0].ndim == 1 else 1)
+
+
+def dstack(tup: Sequence[Any]) -> Var:
+    """Return arrays stacked along the third axis."""
+    return _joining.concat([atleast_3d(each) for each in tup], 2)
+
+
+def column_stack(tup: Sequence[Any]) -> Var:
+    """Return 1-D arrays as columns of a matrix."""
+    operands = [as_var(each, "column_stack") for each in tup]
+    columns = [
+        each if each.ndim > 1 else _movement.unsqueeze(_at_least(each, 1), (1,))
+        for each in operands
+    ]
+    return _joining.concat(columns, 1)
+
+
+def append(arr: Any, values: Any, axis: int | None = None) -> Var:
+    """Return `values` joined to the end of `arr`."""
+    return concatenate([arr, values], axis)
+
+
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Var]:
+    """Return parts along `axis`: equal ones, or cut at the given places.
+
+    Raises:
+        ShapeError: the axis has no such equal parts.
+    """
+    if isinstance(indices_or_sections, (int, _np.integer)):
+        return _slicing.split(ary, int(indices_or_sections), axis)
+    return array_split(ary, indices_or_sections, axis)
+
+
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Var]:
+    """Return parts along `axis`; equal parts may differ by one element."""
+    var = as_var(ary, "array_split")
+    place = normalize_axis("array_split", axis, var.ndim)
+    length = var.shape[place]
+    if isinstance(indices_or_sections, (int, _np.integer)):
+        count = int(indices_or_sections)
+        if count < 1:
+            raise ShapeError(f"array_split: found {count} parts, expected at least 1.")
+        each, extra = divmod(length, count)
+        sizes = [each + 1] * extra + [each] * (count - extra)
+        return _slicing.split(var, sizes, place)
+    cuts = [0, *(slice(None, int(cut)).indices(length)[1] for cut in indices_or_sections), length]
+    parts = []
+    for low, high in itertools.pairwise(cuts):
+        index: list[Any] = [slice(None)] * var.ndim
+        index[place] = slice(low, high)
+        parts.append(var[tuple(index)])
+    return parts
+
+
+def hsplit(ary: Any, indices_or_sections: Any) -> list[Var]:
+    """Return parts along the second axis (the first of a vector)."""
+    return split(ary, indices_or_sections, 0 if ndim(ary) == 1 else 1)
+
+
+def vsplit(ary: Any, indices_or_sections: Any) -> list[Var]:
+    """Return parts along the first axis."""
+    return split(ary, indices_or_sections, 0)
+
+
+def dsplit(ary: Any, indices_or_sections: Any) -> list[Var]:
+    """Return parts along the third axis."""
+    return split(ary, indices_or_sections, 2)
+
+
+def tile(A: Any, reps: Any) -> Var:
+    """Return the array repeated `reps[i]` times along dimension i."""
+    var = as_var(A, "tile")
+    counts = list(integers_of("tile", reps, "reps"))
+    counts = [1] * (var.ndim - len(counts)) + counts
+    return _movement.tile(_at_least(var, len(counts)), counts)
+
+
+def repeat(a: Any, repeats: Any, axis: int | None = None) -> Var:
+    """Return each element repeated, along `axis` or in the flat array.
+
+    Args:
+        a: array.    repeats: one count, or one per element of the axis.
+    """
+    var = as_var(a, "repeat")
+    if axis is None:
+        var, axis = _movement.ravel(var), 0
+    place = normalize_axis("repeat", axis, var.ndim)
+    counts = _np.asarray(integers_of("repeat", repeats, "repeats"))
+    try:
+        index = _np.repeat(_np.arange(var.shape[place]), counts if counts.size > 1 else counts[0])
+    except ValueError as error:
+        raise ShapeError(f"repeat: {error}.") from error
+    return gather(var, index.astype(_np.int32), place)
+
+
+def flip(m: Any, axis: Any = None) -> Var:
+    """Return the array with elements along `axis` (None: all axes) in reverse order."""
+    var = as_var(m, "flip")
+    return _slicing.reverse(var, range(var.ndim) if axis is None else axis)
+
+
+def flipud(m: Any) -> Var:
+    """Return the array with its rows in reverse order."""
+    return flip(m, 0)
+
+
+def fliplr(m: Any) -> Var:
+    """Return the array with its columns in reverse order."""
+    return flip(m, 1)
+
+
+def roll(a: Any, shift: Any, axis: Any = None) -> Var:
+    """Return the array with elements moved on by `shift`, the last ones to the front."""
+    var = as_var(a, "roll")
+    if axis is None:
+        flat = roll(_movement.ravel(var), shift, 0)
+        return _movement.reshape(flat, tuple(var.shape), copy_zero=False)
+    shifts, axes = integers_of("roll", shift, "shift"), integers_of("roll", axis)
+    if len(shifts) == 1:
+        shifts = shifts * len(axes)
+    for count, each in zip(shifts, axes, strict=True):
+        place = normalize_axis("roll", each, var.ndim)
+        length = var.shape[place]
+        if length:
+            order = (_np.arange(length) - count) % length
+            var = gather(var, order.astype(_np.int32), place)
+    return var
+
+
+def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Var:
+    """Return the array turned by 90 degrees k times, from the first towards the second axis."""
+    var = as_var(m, "rot90")
+    first, second = (normalize_axis("rot90", each, var.ndim) for each in axes)
+    turns = k % 4
+    if turns == 0:
+        return var
+    if turns == 2:
+        return flip(var, (first, second))
+    if turns == 1:
+        return _movement.swapaxes(flip(var, second), first, second)
+    return flip(_movement.swapaxes(var, first, second), second)
+
+
+_PAD_MODES = {"constant": 0, "reflect": 1, "symmetric": 2, "edge": 3}
+
+
+def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Var:
+    """Return the array with elements added at both ends of each dimension.
+
+    Args:
+        array: array.
+        pad_width: one number, one (before, after) pair, or a pair per dimension.
+        mode: "constant", "reflect", "symmetric" or "edge".
+        constant_values: number for "constant".
+
+    Raises:
+        ShapeError: pad_width does not fit, or an unknown mode.
+    """
+    var = as_var(array, "pad")
+    if mode not in _PAD_MODES:
+        raise ShapeError(f"pad: mode is {mode!r}, expected one of {sorted(_PAD_MODES)}.")
+    try:
+        pairs = _np.broadcast_to(_np.asarray(pad_width), (var.ndim, 2))
+    except ValueError as error:
+        raise ShapeError(f"pad: pad_width {pad_width!r} for {var.ndim} dimensions.") from error
+    if pairs.size and pairs.min() < 0:
+        raise ShapeError("pad: found a negative width, expected >= 0.")
+    value = _np.asarray(constant_values).astype(var.dtype) if mode == "constant" else None
+    return _slicing.pad(var, pairs.astype(int).tolist(), _PAD_MODES[mode], value)
+
+
+def delete(arr: Any, obj: Any, axis: int | None = None) -> Var:
+    """Return the array without the elements at `obj` along `axis` (None: of the flat array)."""
+    var = as_var(arr, "delete")
+    if axis is None:
+        var, axis = _movement.ravel(var), 0
+    place = normalize_axis("delete", axis, var.ndim)
+    kept = _np.ones(var.shape[place], bool)
+    index = obj._array() if isinstance(obj, Var) else obj
+    try:
+        kept[index] = False
+    except IndexError as error:
+        from mnn.errors import IndexRangeError
+
+        raise IndexRangeError(f"delete: {error}.") from error
+    return gather(var, _np.flatnonzero(kept).astype(_np.int32), place)
