@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # The order matters once: the graph first, then the operators that attach themselves to it.
 from mnn import expr, ops, backends  # isort: skip
-from mnn import data, nn, numpy, optim
+from mnn import cv, data, nn, numpy, optim
 from mnn._version import __version__
 from mnn.config import config
 from mnn.expr.var import Var
@@ -14,6 +14,7 @@ __all__ = [
     "__version__",
     "backends",
     "config",
+    "cv",
     "data",
     "expr",
     "nn",

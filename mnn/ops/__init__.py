@@ -20,6 +20,7 @@ from mnn.ops import (
     matmul,
     movement,
     normalization,
+    picture,
     pooling,
     python_operators,
     quantize,
