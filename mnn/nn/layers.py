@@ -18,9 +18,9 @@ from mnn.ops.convolution import conv2d
 from mnn.ops.matmul import matmul
 from mnn.ops.normalization import scale_channels
 from mnn.ops.operands import as_var
+from mnn.ops.random import uniform_numbers
 from mnn.ops.reduce import reduce_mean
 from mnn.ops.reference.layout import channel_axis
-from mnn.ops.shape import _random_uniform
 from mnn.ops.shape import shape as shape_of
 from mnn.ops.unary import rsqrt, square
 
@@ -274,6 +274,6 @@ class dropout(Module):  # noqa: N801
         operand = as_var(x, "dropout")
         if not self.is_training or self.ratio == 0:
             return operand
-        chance = _random_uniform(shape_of(operand), seed=_next_seed())
+        chance = uniform_numbers(shape_of(operand), seed=_next_seed())
         kept: Var = (chance >= self.ratio) * (1.0 / (1.0 - self.ratio))
         return operand * kept

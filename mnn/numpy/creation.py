@@ -150,7 +150,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Var:
     value = as_var(fill_value, "full")
     if dtype is not None:
         value = cast(value, as_dtype(dtype))
-    from mnn.ops.movement import broadcast_to
+    from mnn.ops.repeat import broadcast_to
 
     spread = broadcast_to(value, _shape("full", shape))
     return spread if spread._ref is not None else Var(spread._array().copy())
@@ -285,8 +285,8 @@ def diag(v: Any, k: int = 0) -> Var:
     size = var.shape[0] + abs(k)
     first = _np.arange(var.shape[0])
     flat = (first - min(k, 0)) * size + first + max(k, 0)
-    from mnn.ops.index import scatter_nd
     from mnn.ops.movement import reshape
+    from mnn.ops.scatter import scatter_nd
 
     spread = scatter_nd(flat.astype(_np.int32)[:, None], var, [size * size])
     return reshape(spread, (size, size), copy_zero=False)
@@ -314,7 +314,8 @@ def meshgrid(*xi: Any, indexing: str = "xy") -> list[Var]:
     Raises:
         ShapeError: indexing is neither "xy" nor "ij".
     """
-    from mnn.ops.movement import broadcast_to, reshape
+    from mnn.ops.movement import reshape
+    from mnn.ops.repeat import broadcast_to
 
     if indexing not in ("xy", "ij"):
         raise ShapeError(f"meshgrid: indexing is {indexing!r}, expected 'xy' or 'ij'.")

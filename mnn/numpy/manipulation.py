@@ -12,7 +12,11 @@ from mnn.errors import ShapeError
 from mnn.expr.var import Var
 from mnn.ops import joining as _joining
 from mnn.ops import movement as _movement
+from mnn.ops import padding as _padding
+from mnn.ops import repeat as _repeat
+from mnn.ops import reversal as _reversal
 from mnn.ops import slicing as _slicing
+from mnn.ops import transpose as _transpose
 from mnn.ops.axes import integers_of, normalize_axis
 from mnn.ops.index import gather
 from mnn.ops.operands import as_var
@@ -86,8 +90,8 @@ def reshape(a: Any, shape: Any, order: str = "C") -> Var:
     sizes = integers_of("reshape", shape, "shape")
     if order == "F":
         var = as_var(a, "reshape")
-        return _movement.transpose(
-            _movement.reshape(_movement.transpose(var), tuple(reversed(sizes)), copy_zero=False)
+        return _transpose.transpose(
+            _movement.reshape(_transpose.transpose(var), tuple(reversed(sizes)), copy_zero=False)
         )
     if order not in ("C", "A", "K"):
         raise ShapeError(f"reshape: order is {order!r}, expected 'C' or 'F'.")
@@ -101,17 +105,17 @@ def ravel(a: Any, order: str = "C") -> Var:
 
 def transpose(a: Any, axes: Any = None) -> Var:
     """Return the array with its dimensions reversed, or in the order `axes`."""
-    return _movement.transpose(a, axes)
+    return _transpose.transpose(a, axes)
 
 
 def swapaxes(a: Any, axis1: int, axis2: int) -> Var:
     """Return the array with two dimensions exchanged."""
-    return _movement.swapaxes(a, axis1, axis2)
+    return _transpose.swapaxes(a, axis1, axis2)
 
 
 def moveaxis(a: Any, source: Any, destination: Any) -> Var:
     """Return the array with dimensions moved to new positions."""
-    return _movement.moveaxis(a, source, destination)
+    return _transpose.moveaxis(a, source, destination)
 
 
 def expand_dims(a: Any, axis: Any) -> Var:
@@ -128,7 +132,7 @@ def squeeze(a: Any, axis: Any = None) -> Var:
 
 def broadcast_to(array: Any, shape: Any) -> Var:
     """Return the array broadcast to `shape`."""
-    return _movement.broadcast_to(array, shape)
+    return _repeat.broadcast_to(array, shape)
 
 
 def broadcast_arrays(*args: Any) -> list[Var]:
@@ -138,7 +142,7 @@ def broadcast_arrays(*args: Any) -> list[Var]:
         common = _np.broadcast_shapes(*(tuple(each.shape) for each in operands))
     except ValueError as error:
         raise ShapeError(f"broadcast_arrays: {error}") from error
-    return [_movement.broadcast_to(each, common) for each in operands]
+    return [_repeat.broadcast_to(each, common) for each in operands]
 
 
 def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Var:
@@ -269,7 +273,7 @@ def tile(A: Any, reps: Any) -> Var:
     var = as_var(A, "tile")
     counts = list(integers_of("tile", reps, "reps"))
     counts = [1] * (var.ndim - len(counts)) + counts
-    return _movement.tile(_at_least(var, len(counts)), counts)
+    return _repeat.tile(_at_least(var, len(counts)), counts)
 
 
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Var:
@@ -293,7 +297,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Var:
 def flip(m: Any, axis: Any = None) -> Var:
     """Return the array with elements along `axis` (None: all axes) in reverse order."""
     var = as_var(m, "flip")
-    return _slicing.reverse(var, range(var.ndim) if axis is None else axis)
+    return _reversal.reverse(var, range(var.ndim) if axis is None else axis)
 
 
 def flipud(m: Any) -> Var:
@@ -334,8 +338,8 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Var:
     if turns == 2:
         return flip(var, (first, second))
     if turns == 1:
-        return _movement.swapaxes(flip(var, second), first, second)
-    return flip(_movement.swapaxes(var, first, second), second)
+        return _transpose.swapaxes(flip(var, second), first, second)
+    return flip(_transpose.swapaxes(var, first, second), second)
 
 
 _PAD_MODES = {"constant": 0, "reflect": 1, "symmetric": 2, "edge": 3}
@@ -363,7 +367,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any
     if pairs.size and pairs.min() < 0:
         raise ShapeError("pad: found a negative width, expected >= 0.")
     value = _np.asarray(constant_values).astype(var.dtype) if mode == "constant" else None
-    return _slicing.pad(var, pairs.astype(int).tolist(), _PAD_MODES[mode], value)
+    return _padding.pad(var, pairs.astype(int).tolist(), _PAD_MODES[mode], value)
 
 
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Var:

@@ -9,12 +9,14 @@ import numpy as _np
 from mnn.errors import ShapeError
 from mnn.expr.var import Var
 from mnn.ops import index as _index
+from mnn.ops import search as _search
 from mnn.ops import sorting as _sorting
 from mnn.ops.axes import normalize_axis
 from mnn.ops.comparison import select as _select
 from mnn.ops.matmul import matmul as _matmul
-from mnn.ops.movement import ravel, reshape, transpose
+from mnn.ops.movement import ravel, reshape
 from mnn.ops.operands import as_var
+from mnn.ops.transpose import transpose
 
 __all__ = [
     "allclose",
@@ -66,7 +68,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
 
 def argwhere(a: Any) -> Var:
     """Return the coordinates of nonzero elements: `(count, rank)`, int32."""
-    return _index.where(a)
+    return _search.where(a)
 
 
 def nonzero(a: Any) -> tuple[Var, ...]:
@@ -74,7 +76,7 @@ def nonzero(a: Any) -> tuple[Var, ...]:
     x = as_var(a, "nonzero")
     if not x.ndim:
         raise ShapeError("nonzero: found a 0-d array, expected at least one dimension.")
-    found = _index.where(x)
+    found = _search.where(x)
     return tuple(found[:, axis] for axis in range(x.ndim))
 
 
@@ -112,7 +114,7 @@ def unique(
 ) -> Any:
     """Return the sorted distinct elements, and on request first indices, inverse and counts."""
     x = as_var(ar, "unique")
-    values, first, inverse, counts = _index.unique(x)
+    values, first, inverse, counts = _search.unique(x)
     found = [values]
     if return_index:
         found.append(first)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import DTypeError, ShapeError, UnsupportedError
+from mnn.expr.modes import should_record
+from mnn.expr.node import CONST
 from mnn.expr.var import Var
 
-__all__ = ["integers_of", "normalize_axes", "normalize_axis"]
+__all__ = ["int_operand", "integers_of", "normalize_axes", "normalize_axis"]
 
 
 def normalize_axis(name: str, axis: Any, rank: int) -> int:
@@ -48,7 +50,7 @@ def integers_of(name: str, value: Any, what: str = "axes") -> tuple[int, ...]:
     """
     if isinstance(value, Var):
         known = value._type.value
-        if known is None and value._ref is not None and not value._ref.node.is_leaf:
+        if known is None and _may_change(value):
             raise UnsupportedError(
                 f"{name}: {what} is computed by the graph from inputs. Expected numbers known "
                 "while the graph is built."
@@ -64,3 +66,44 @@ def integers_of(name: str, value: Any, what: str = "axes") -> tuple[int, ...]:
         return (operator.index(value),)
     except TypeError as error:
         raise DTypeError(f"{name}: {what} is {value!r}, expected an int or ints.") from error
+
+
+def _may_change(value: Var) -> bool:
+    """Return True when the number of a Var is not fixed while the graph is recorded."""
+    if value._ref is None:
+        return False
+    node = value._ref.node
+    return not node.is_leaf or (node.kind != CONST and should_record())
+
+
+def int_operand(name: str, value: Any, what: str) -> Var:
+    """Return a shape-like argument as an int32 Var: ints, a sequence, an array or a Var.
+
+    A sequence may hold Vars, which then decide the numbers when the graph runs.
+
+    Raises:
+        DTypeError: not integers.
+    """
+    if isinstance(value, Var):
+        if value.dtype.kind not in "iu":
+            raise DTypeError(f"{name}: {what} has dtype {value.dtype}, expected integers.")
+        return value
+    if isinstance(value, (list, tuple)) and any(isinstance(each, Var) for each in value):
+        return _stacked(name, value, what)
+    return Var(np.array(integers_of(name, value, what), np.int32))
+
+
+def _stacked(name: str, values: Sequence[Any], what: str) -> Var:
+    from mnn.ops.convert import cast
+    from mnn.ops.joining import stack
+    from mnn.ops.movement import reshape
+
+    numbers = []
+    for each in values:
+        operand = int_operand(name, each, what)
+        if operand.size != 1:
+            raise ShapeError(
+                f"{name}: {what} holds an array of shape {operand.shape}, expected single numbers."
+            )
+        numbers.append(cast(reshape(operand, ()), np.int32))
+    return stack(numbers)

@@ -34,6 +34,7 @@ from mnn.ops.comparison import (
 from mnn.ops.convert import cast, convert
 from mnn.ops.convolution import conv2d, conv2d_transpose
 from mnn.ops.create import clone, const, placeholder, scalar, zeros_like
+from mnn.ops.diagonal import matrix_band_part
 from mnn.ops.eltwise import eltwise_max, eltwise_prod, eltwise_sub, eltwise_sum
 from mnn.ops.image import (
     crop_and_resize,
@@ -43,33 +44,17 @@ from mnn.ops.image import (
     roi_align,
     roi_pooling,
 )
-from mnn.ops.index import band_part as matrix_band_part
-from mnn.ops.index import (
-    gather,
-    gather_nd,
-    histogram,
-    raster,
-    reverse_sequence,
-    scatter_nd,
-    setdiff1d,
-    unravel_index,
-    where,
-)
+from mnn.ops.index import gather, gather_nd
 from mnn.ops.joining import concat, stack
 from mnn.ops.linalg import svd
 from mnn.ops.matmul import matmul
-from mnn.ops.movement import (
-    broadcast_to,
-    expand_dims,
-    reshape,
-    squeeze,
-    tile,
-    transpose,
-    unsqueeze,
-)
+from mnn.ops.movement import expand_dims, reshape, squeeze, unsqueeze
 from mnn.ops.normalization import moments, normalize, scale
+from mnn.ops.padding import pad
 from mnn.ops.pooling import avg_pool, max_pool
 from mnn.ops.quantize import dequant, quant
+from mnn.ops.random import randomuniform
+from mnn.ops.raster import raster
 from mnn.ops.rearrange import (
     batch_to_space_nd,
     bias_add,
@@ -78,7 +63,6 @@ from mnn.ops.rearrange import (
     depth_to_space,
     space_to_batch_nd,
     space_to_depth,
-    strided_slice,
 )
 from mnn.ops.reduce import (
     reduce_all,
@@ -89,10 +73,16 @@ from mnn.ops.reduce import (
     reduce_prod,
     reduce_sum,
 )
+from mnn.ops.repeat import broadcast_to, tile
+from mnn.ops.reversal import reverse, reverse_sequence
 from mnn.ops.scan import argmax, argmin, cumprod, cumsum
-from mnn.ops.shape import fill, one_hot, randomuniform, range, rank, shape, size
-from mnn.ops.slicing import pad, reverse, slice, split, unstack
+from mnn.ops.scatter import scatter_nd
+from mnn.ops.search import histogram, setdiff1d, unravel_index, where
+from mnn.ops.shape import fill, one_hot, range, rank, shape, size
+from mnn.ops.slicing import slice, split, unstack
 from mnn.ops.sorting import sort
+from mnn.ops.strided_slice import strided_slice
+from mnn.ops.transpose import transpose
 from mnn.ops.trigonometry import (
     acos,
     acosh,

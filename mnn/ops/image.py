@@ -12,8 +12,8 @@ from mnn.expr.enums import Interp_Method
 from mnn.expr.symbols import Dim, fresh
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
+from mnn.ops.axes import int_operand
 from mnn.ops.codec import Codec
-from mnn.ops.movement import int_operand
 from mnn.ops.operands import as_var
 from mnn.ops.reference import detection, sampling
 from mnn.ops.reference import resize as maths

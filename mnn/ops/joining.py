@@ -65,18 +65,55 @@ def _concat_reference(*arrays: Array, axis: int) -> Array:
 
 def _grad_concat(call: GradCall) -> list[Var | None]:
     from mnn.ops.convert import cast
-    from mnn.ops.slicing import split
 
     operands = [each for each in call.inputs if each is not None]
-    axis = call.attributes["axis"]
-    sizes = [each.shape[axis] for each in operands]
-    parts = split(call.grad, sizes, axis)
+    found = _split_like(call.grad, *operands, axis=call.attributes["axis"])
+    parts = found if isinstance(found, tuple) else (found,)
     return [
         (part if part.dtype == each.dtype else cast(part, each.dtype))
         if each.dtype.kind in "fc"
         else None
         for part, each in zip(parts, operands, strict=True)
     ]
+
+
+def _infer_split_like(
+    types: Sequence[TensorType], attributes: Mapping[str, Any]
+) -> list[TensorType]:
+    return [types[0].with_shape(each.shape) for each in types[1:]]
+
+
+def _split_like_reference(g: Array, *likes: Array, axis: int) -> list[Array]:
+    ends = np.cumsum([each.shape[axis] for each in likes])
+    return np.split(g, ends[:-1], axis)
+
+
+def _grad_split_like(call: GradCall) -> list[Var | None]:
+    from mnn.ops.create import zeros_like
+
+    parts = [
+        zeros_like(output) if grad is None else grad
+        for grad, output in zip(call.grads, call.outputs, strict=True)
+    ]
+    return [concat(parts, call.attributes["axis"]), *([None] * (len(call.inputs) - 1))]
+
+
+_split_like: OpSpec = OpSpec(
+    "split_like",
+    ("g", "likes*"),
+    _infer_split_like,
+    _split_like_reference,
+    "movement",
+    attributes={"axis": 0},
+    grad=_grad_split_like,
+    samples=(
+        Sample((normal(3, 2), normal(2, 2), normal(1, 2))),
+        Sample((normal(2, 3), normal(2, 0), normal(2, 3)), {"axis": -1}),
+        Sample((normal(3), normal(3))),
+        Sample((normal(0, 2), normal(0, 2), normal(0, 2)), gradient=False),
+    ),
+    doc="g cut along an axis into parts as long as other arrays: the adjoint of concat",
+)
 
 
 _concat = OpSpec(

@@ -1,4 +1,4 @@
-"""Moving elements without changing them: shapes, orders of dimensions, joining and repeating."""
+"""The same elements in another shape."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mnn.errors import ShapeError
 from mnn.expr.symbols import Dim, Symbol, fresh, is_known, shape_numbers
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
-from mnn.ops.axes import integers_of, normalize_axes, normalize_axis
-from mnn.ops.broadcast import reshape_like, sum_like
+from mnn.ops.axes import int_operand, integers_of, normalize_axes, normalize_axis
+from mnn.ops.broadcast import reshape_like
 from mnn.ops.codec import Codec
 from mnn.ops.elementwise import known_value
 from mnn.ops.operands import as_var
@@ -20,30 +20,15 @@ from mnn.ops.samples import integers, normal
 from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
 
 __all__ = [
-    "broadcast_to",
     "expand_dims",
     "flatten",
-    "int_operand",
-    "moveaxis",
     "ravel",
     "reshape",
     "squeeze",
-    "swapaxes",
-    "tile",
-    "transpose",
     "unsqueeze",
 ]
 
 Array = np.ndarray[Any, Any]
-
-
-def int_operand(name: str, value: Any, what: str) -> Var:
-    """Return a shape-like argument as an int32 Var: ints, a sequence, an array or a Var."""
-    if isinstance(value, Var):
-        return value
-    if isinstance(value, (list, tuple)) and any(isinstance(each, Var) for each in value):
-        value = [int(each) for each in value]
-    return Var(np.array(integers_of(name, value, what), np.int32))
 
 
 def _unknown(rank: Dim | None, hint: str) -> tuple[Dim, ...] | None:
@@ -237,102 +222,6 @@ def flatten(x: Any, axis: int = 0, end_axis: int | None = -1) -> Var:
     return result
 
 
-# --- order of dimensions -------------------------------------------------------------------------
-
-
-def _infer_transpose(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
-    x, axes = types[0], attributes["axes"]
-    if x.shape is None:
-        return x if axes is None else x.with_shape(_unknown(len(axes), "permuted"))
-    rank = len(x.shape)
-    order = (
-        tuple(reversed(range(rank))) if axes is None else normalize_axes("transpose", axes, rank)
-    )
-    if len(order) != rank:
-        raise ShapeError(
-            f"transpose: found {len(order)} axes {list(order)} for {x.describe()}. "
-            f"Expected a permutation of all {rank}."
-        )
-    return known_value(
-        _transpose_reference, types, attributes, x.with_shape(x.shape[axis] for axis in order)
-    )
-
-
-def _transpose_reference(x: Array, *, axes: tuple[int, ...] | None) -> Array:
-    result: Array = x.transpose(axes)
-    return result
-
-
-def _grad_transpose(call: GradCall) -> list[Var | None]:
-    axes = call.attributes["axes"]
-    if axes is None:
-        return [_transpose(call.grad)]
-    order = [axis % len(axes) for axis in axes]
-    return [_transpose(call.grad, axes=tuple(int(each) for each in np.argsort(order)))]
-
-
-_transpose = OpSpec(
-    "transpose",
-    ("x",),
-    _infer_transpose,
-    _transpose_reference,
-    "movement",
-    attributes={"axes": None},
-    grad=_grad_transpose,
-    codec=Codec("Permute", handled=True),
-    onnx="Transpose",
-    samples=(
-        Sample((normal(2, 3, 4),), {"axes": (1, 2, 0)}),
-        Sample((normal(2, 3),)),
-        Sample((normal(2, 3),), {"axes": (-1, 0)}),
-        Sample((normal(),)),
-        Sample((normal(0, 3),), gradient=False),
-    ),
-    bad=(
-        BadCall("too few axes", (normal(2, 3),), ShapeError, {"axes": (0,)}),
-        BadCall("axis twice", (normal(2, 3),), ShapeError, {"axes": (0, 0)}),
-    ),
-    doc="x with its dimensions in another order",
-)
-
-
-def transpose(x: Any, perm: Any = None) -> Var:
-    """Return x with its dimensions in the order `perm` (None: reversed).
-
-    Raises:
-        ShapeError: perm is no permutation of all axes.
-    """
-    axes = None if perm is None else integers_of("transpose", perm, "perm")
-    result: Var = _transpose(as_var(x, "transpose"), axes=axes)
-    return result
-
-
-def swapaxes(x: Any, axis1: int, axis2: int) -> Var:
-    """Return x with two dimensions exchanged."""
-    operand = as_var(x, "swapaxes")
-    order = list(range(operand.ndim))
-    first = normalize_axis("swapaxes", axis1, operand.ndim)
-    second = normalize_axis("swapaxes", axis2, operand.ndim)
-    order[first], order[second] = order[second], order[first]
-    return transpose(operand, order)
-
-
-def moveaxis(x: Any, source: Any, destination: Any) -> Var:
-    """Return x with dimensions moved to new positions; the others keep their order."""
-    operand = as_var(x, "moveaxis")
-    rank = operand.ndim
-    old = normalize_axes("moveaxis", integers_of("moveaxis", source), rank)
-    new = normalize_axes("moveaxis", integers_of("moveaxis", destination), rank)
-    if len(old) != len(new):
-        raise ShapeError(
-            f"moveaxis: found {len(old)} sources and {len(new)} destinations, expected as many."
-        )
-    order = [axis for axis in range(rank) if axis not in old]
-    for target, axis in sorted(zip(new, old, strict=True)):
-        order.insert(target, axis)
-    return transpose(operand, order)
-
-
 # --- dimensions of size 1 ------------------------------------------------------------------------
 
 
@@ -446,128 +335,4 @@ def squeeze(x: Any, axes: Any = ()) -> Var:
     """
     chosen = None if axes is None else integers_of("squeeze", axes) or None
     result: Var = _squeeze(as_var(x, "squeeze"), axes=chosen)
-    return result
-
-
-# --- broadcasting and repeating ------------------------------------------------------------------
-
-
-def _infer_broadcast(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
-    from mnn.ops.elementwise import broadcast_shapes
-
-    x, shape = types
-    if shape.value is None:
-        return x.with_shape(None)
-    wanted = tuple(int(size) for size in shape.value.reshape(-1))
-    sizes = broadcast_shapes("broadcast_to", [x.shape, wanted])
-    if attributes["exact"] and sizes is not None and shape_numbers(sizes) != wanted:
-        raise ShapeError(
-            f"broadcast_to: {x.describe()} does not broadcast to {list(wanted)}. Expected equal "
-            "sizes or 1, counted from the last axis."
-        )
-    return known_value(_broadcast_reference, types, attributes, x.with_shape(sizes))
-
-
-def _broadcast_reference(x: Array, shape: Array, *, exact: bool) -> Array:
-    wanted = tuple(int(size) for size in shape.reshape(-1))
-    return np.broadcast_to(x, wanted if exact else np.broadcast_shapes(x.shape, wanted))
-
-
-_broadcast_to = OpSpec(
-    "broadcast_to",
-    ("x", "shape"),
-    _infer_broadcast,
-    _broadcast_reference,
-    "movement",
-    attributes={"exact": True},
-    grad=lambda call: [sum_like(call.grad, call.input(0)), None],
-    codec=Codec("BroadcastTo", handled=True),
-    onnx="Expand",
-    samples=(
-        Sample((normal(3, 1), _ints(2, 3, 4))),
-        Sample((normal(), _ints(2, 2))),
-        Sample((normal(2, 3), _ints(1, 1)), {"exact": False}),
-        Sample((normal(1, 3), _ints(0, 3)), gradient=False),
-    ),
-    bad=(
-        BadCall("sizes differ", (normal(3), _ints(2)), ShapeError),
-        BadCall("would shrink", (normal(2, 3), _ints(1, 3)), ShapeError),
-    ),
-    doc="x repeated along axes of size 1 to a given shape",
-)
-
-
-def broadcast_to(input: Any, shape: Any) -> Var:
-    """Return input broadcast to `shape`.
-
-    Raises:
-        ShapeError: a size of input is neither 1 nor that of shape.
-    """
-    sizes = int_operand("broadcast_to", shape, "shape")
-    result: Var = _broadcast_to(as_var(input, "broadcast_to"), sizes)
-    return result
-
-
-def _infer_tile(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
-    x, repeats = types
-    if repeats.value is None or x.shape is None:
-        return x.with_shape(_unknown(x.rank, "tiled"))
-    counts = [int(each) for each in repeats.value.reshape(-1)]
-    if len(counts) != len(x.shape) or min(counts, default=0) < 0:
-        raise ShapeError(
-            f"tile: found repeats {counts} for {x.describe()}, expected one count >= 0 per "
-            "dimension."
-        )
-    sizes = [size * count for size, count in zip(x.shape, counts, strict=True)]
-    return known_value(_tile_reference, types, attributes, x.with_shape(sizes))
-
-
-def _tile_reference(x: Array, repeats: Array) -> Array:
-    counts = tuple(int(each) for each in repeats.reshape(-1))
-    if len(counts) != x.ndim:
-        raise ShapeError(f"tile: found repeats {counts} for {x.ndim} dimensions, expected as many.")
-    return np.tile(x, counts)
-
-
-def _grad_tile(call: GradCall) -> list[Var | None]:
-    from mnn.ops.reduce import reduce_sum
-
-    x, repeats = call.input(0), call.input(1)
-    counts = integers_of("tile", repeats, "multiples")
-    split: list[int] = []
-    for count, size in zip(counts, x.shape, strict=True):
-        split += [count, size]
-    folded = reshape(call.grad, split, copy_zero=False)
-    total = reduce_sum(folded, range(0, 2 * len(counts), 2)) if counts else folded
-    return [reshape_like(total, x), None]
-
-
-_tile = OpSpec(
-    "tile",
-    ("x", "multiples"),
-    _infer_tile,
-    _tile_reference,
-    "movement",
-    grad=_grad_tile,
-    codec=Codec("Tile"),
-    onnx="Tile",
-    samples=(
-        Sample((normal(2, 3), _ints(2, 1))),
-        Sample((normal(3), _ints(3))),
-        Sample((normal(), np.zeros(0, np.int32))),
-        Sample((normal(2), _ints(0)), gradient=False),
-    ),
-    bad=(BadCall("repeat count", (normal(2, 3), _ints(2)), ShapeError),),
-    doc="x repeated along each dimension",
-)
-
-
-def tile(x: Any, multiples: Any) -> Var:
-    """Return x repeated `multiples[i]` times along dimension i.
-
-    Raises:
-        ShapeError: not one count per dimension.
-    """
-    counts = int_operand("tile", multiples, "multiples")
-    result: Var = _tile(as_var(x, "tile"), counts)
     return result

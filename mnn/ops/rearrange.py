@@ -1,7 +1,8 @@
-"""Rearrangements made of reshapes and transposes, and TensorFlow-style slices."""
+"""Rearrangements made of reshapes and transposes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,13 +12,16 @@ from mnn.errors import ShapeError
 from mnn.expr.symbols import Dim
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
-from mnn.ops.axes import integers_of, normalize_axis
+from mnn.ops.axes import int_operand, integers_of, normalize_axis
 from mnn.ops.codec import Codec
-from mnn.ops.movement import expand_dims, reshape, squeeze, transpose
+from mnn.ops.movement import reshape
 from mnn.ops.operands import as_var
+from mnn.ops.padding import pad
 from mnn.ops.samples import normal
-from mnn.ops.slicing import pad, slice, slice_steps
+from mnn.ops.shape import shape
+from mnn.ops.slicing import LIMIT, slice_steps
 from mnn.ops.spec import REQUIRED, BadCall, OpSpec, Sample
+from mnn.ops.transpose import transpose
 
 __all__ = [
     "batch_to_space_nd",
@@ -29,7 +33,6 @@ __all__ = [
     "space_to_batch_nd",
     "space_to_depth",
     "space_to_depth_blocks",
-    "strided_slice",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -183,6 +186,36 @@ def _spatial(x: Var, count: int) -> list[int]:
     return list(range(first, first + count))
 
 
+def _sizes(x: Var) -> list[Any]:
+    """Return the sizes of x: numbers, or 0-d Vars for those not known yet."""
+    found = shape(x) if -1 in x.shape else None
+    return [
+        size if found is None or size >= 0 else found[axis] for axis, size in enumerate(x.shape)
+    ]
+
+
+def _reshaped(x: Var, sizes: Sequence[Any]) -> Var:
+    """Return x in a shape that may hold Vars; a single one is left for reshape to infer."""
+    unknown = [place for place, size in enumerate(sizes) if isinstance(size, Var)]
+    if len(unknown) == 1:
+        sizes = [-1 if place == unknown[0] else size for place, size in enumerate(sizes)]
+    return reshape(x, list(sizes), copy_zero=False)
+
+
+def _blocks_of(name: str, x: Var, block_shape: Any, edges: Any) -> tuple[Any, list[int], Any]:
+    """Return block sizes, spatial axes and (before, after) pairs, checked."""
+    blocks = integers_of(name, block_shape, "block_shape")
+    pairs = _pairs(name, edges)
+    if len(blocks) != len(pairs) or len(blocks) > x.ndim - 1 or min(blocks, default=1) < 1:
+        raise ShapeError(
+            f"{name}: found blocks {list(blocks)} and {len(pairs)} pairs for {x._type.describe()}. "
+            "Expected a block size >= 1 and a pair per spatial axis."
+        )
+    if any(min(pair) < 0 for pair in pairs):
+        raise ShapeError(f"{name}: found pairs {pairs}, expected numbers >= 0.")
+    return blocks, _spatial(x, len(blocks)), pairs
+
+
 def space_to_batch_nd(x: Any, block_shape: Any, paddings: Any) -> Var:
     """Return x padded, and blocks of its space moved into the batch.
 
@@ -195,36 +228,32 @@ def space_to_batch_nd(x: Any, block_shape: Any, paddings: Any) -> Var:
         ShapeError: a padded size is not a multiple of its block.
     """
     operand = as_var(x, "space_to_batch_nd")
-    blocks = integers_of("space_to_batch_nd", block_shape, "block_shape")
-    axes = _spatial(operand, len(blocks))
+    blocks, axes, pairs = _blocks_of("space_to_batch_nd", operand, block_shape, paddings)
     pads = [(0, 0)] * operand.ndim
-    for axis, pair in zip(axes, _pairs("space_to_batch_nd", paddings), strict=True):
+    for axis, pair in zip(axes, pairs, strict=True):
         pads[axis] = pair
     padded = pad(operand, pads) if any(map(any, pads)) else operand
-    shape: list[int] = [-1]
+    batch, *rest = _sizes(padded)
+    split: list[Any] = [batch]
     order_blocks: list[int] = []
     order_rest: list[int] = [0]
-    for axis, size in enumerate(padded.shape):
-        if axis == 0:
+    for axis, size in enumerate(rest, 1):
+        order_rest.append(len(split))
+        if axis not in axes:
+            split.append(size)
             continue
-        if axis in axes:
-            block = blocks[axes.index(axis)]
-            if size % block:
-                raise ShapeError(
-                    f"space_to_batch_nd: size {size} of axis {axis} is not a multiple of {block}."
-                )
-            shape += [size // block, block]
-            order_rest.append(len(shape) - 2)
-            order_blocks.append(len(shape) - 1)
-        else:
-            shape.append(size)
-            order_rest.append(len(shape) - 1)
-    if operand.shape[0] >= 0:
-        shape[0] = operand.shape[0]
-    split = transpose(reshape(padded, shape, copy_zero=False), [*order_blocks, *order_rest])
-    rest = [shape[place] for place in order_rest[1:]]
-    total = int(np.prod(blocks))
-    return reshape(split, [shape[0] * total if shape[0] >= 0 else -1, *rest], copy_zero=False)
+        block = blocks[axes.index(axis)]
+        if isinstance(size, int) and size % block:
+            raise ShapeError(
+                f"space_to_batch_nd: size {size} of axis {axis} is not a multiple of {block}. "
+                "Pad it to one."
+            )
+        order_blocks.append(len(split) + 1)
+        split += [size // block, block]
+    moved = transpose(_reshaped(padded, split), [*order_blocks, *order_rest])
+    return _reshaped(
+        moved, [batch * math.prod(blocks), *(split[place] for place in order_rest[1:])]
+    )
 
 
 def batch_to_space_nd(x: Any, block_shape: Any, crops: Any) -> Var:
@@ -236,36 +265,39 @@ def batch_to_space_nd(x: Any, block_shape: Any, crops: Any) -> Var:
         crops: `[[before, after], ...]` per spatial axis.
 
     Raises:
-        ShapeError: the batch is not a multiple of the blocks.
+        ShapeError: the batch is not a multiple of the blocks, or more is cropped than there is.
     """
     operand = as_var(x, "batch_to_space_nd")
-    blocks = integers_of("batch_to_space_nd", block_shape, "block_shape")
-    axes = _spatial(operand, len(blocks))
-    total = int(np.prod(blocks))
-    batch = operand.shape[0]
-    if batch >= 0 and batch % total:
+    blocks, axes, pairs = _blocks_of("batch_to_space_nd", operand, block_shape, crops)
+    total = math.prod(blocks)
+    batch, *rest = _sizes(operand)
+    if isinstance(batch, int) and batch % total:
         raise ShapeError(f"batch_to_space_nd: batch {batch} is not a multiple of {total}.")
-    rest = batch // total if batch >= 0 else -1
     count = len(blocks)
-    split = reshape(operand, [*blocks, rest, *operand.shape[1:]], copy_zero=False)
     order = [count]
-    shape = [rest]
-    for axis in range(1, operand.ndim):
+    joined: list[Any] = [batch // total]
+    for axis, size in enumerate(rest, 1):
         order.append(count + axis)
         if axis in axes:
-            place = axes.index(axis)
-            order.append(place)
-            shape.append(operand.shape[axis] * blocks[place])
-        else:
-            shape.append(operand.shape[axis])
-    spread = reshape(transpose(split, order), shape, copy_zero=False)
-    begin, size = [0] * operand.ndim, list(shape)
-    for axis, (low, high) in zip(axes, _pairs("batch_to_space_nd", crops), strict=True):
-        begin[axis] = low
-        size[axis] = shape[axis] - low - high
-    if rest < 0:
-        size[0] = -1
-    return slice(spread, begin, size)
+            order.append(axes.index(axis))
+            size = size * blocks[axes.index(axis)]
+        joined.append(size)
+    split = _reshaped(operand, [*blocks, batch // total, *rest])
+    spread = _reshaped(transpose(split, order), joined)
+    for axis, (low, high) in zip(axes, pairs, strict=True):
+        if isinstance(joined[axis], int) and low + high > joined[axis]:
+            raise ShapeError(
+                f"batch_to_space_nd: crops ({low}, {high}) remove more than the {joined[axis]} "
+                f"elements of axis {axis}."
+            )
+    if not any(map(any, pairs)):
+        return spread
+    starts = [low for low, _ in pairs]
+    ends = [-high if high else LIMIT for _, high in pairs]
+    cropped: Var = slice_steps(
+        spread, *(int_operand("batch_to_space_nd", each, "crops") for each in (starts, ends, axes))
+    )
+    return cropped
 
 
 def channel_shuffle(x: Any, axis: int) -> Var:
@@ -277,17 +309,16 @@ def channel_shuffle(x: Any, axis: int) -> Var:
     operand = as_var(x, "channel_shuffle")
     last = operand.data_format.channel_last
     place = operand.ndim - 1 if last else min(1, operand.ndim - 1)
-    shape = list(operand.shape)
-    groups = int(axis)
-    if groups < 1 or shape[place] % groups:
+    sizes = _sizes(operand)
+    groups, channels = int(axis), sizes[place]
+    if groups < 1 or (isinstance(channels, int) and channels % groups):
         raise ShapeError(
-            f"channel_shuffle: {shape[place]} channels do not divide into {groups} groups."
+            f"channel_shuffle: {channels} channels do not divide into {groups} groups."
         )
-    split = [*shape[:place], groups, shape[place] // groups, *shape[place + 1 :]]
+    split = [*sizes[:place], groups, channels // groups, *sizes[place + 1 :]]
     order = list(range(len(split)))
     order[place], order[place + 1] = order[place + 1], order[place]
-    shuffled = transpose(reshape(operand, split, copy_zero=False), order)
-    return reshape(shuffled, shape, copy_zero=False)
+    return _reshaped(transpose(_reshaped(operand, split), order), sizes)
 
 
 def bias_add(value: Any, bias: Any) -> Var:
@@ -328,116 +359,17 @@ def crop(x: Any, size: Any, axis: int = 2, offset: Any = (0,)) -> Var:
         raise ShapeError(
             f"crop: {len(offsets)} offsets and a size of {like.ndim} dimensions for {operand.ndim}."
         )
-    begin = [*([0] * first), *offsets]
-    return slice(operand, begin, [*operand.shape[:first], *like.shape[first:]])
-
-
-# --- TensorFlow's strided slice ------------------------------------------------------------------
-
-
-def strided_slice(
-    x: Any,
-    begin: Any,
-    end: Any,
-    strides: Any,
-    begin_mask: int = 0,
-    end_mask: int = 0,
-    ellipsis_mask: int = 0,
-    new_axis_mask: int = 0,
-    shrink_axis_mask: int = 0,
-) -> Var:
-    """Return `x[begin:end:strides]` with TensorFlow's bit masks.
-
-    Args:
-        x: array.
-        begin, end, strides: one number per slice specification.
-        begin_mask, end_mask: bit i: ignore the bound.
-        ellipsis_mask: bit i: specification i stands for all dimensions not named.
-        new_axis_mask: bit i: insert a dimension of size 1.
-        shrink_axis_mask: bit i: take one element and drop the dimension.
-
-    Raises:
-        ShapeError: more specifications than dimensions, or a stride of 0.
-    """
-    operand = as_var(x, "strided_slice")
-    low = integers_of("strided_slice", begin, "begin")
-    high = integers_of("strided_slice", end, "end")
-    step = integers_of("strided_slice", strides, "strides")
-    if not len(low) == len(high) == len(step):
-        raise ShapeError("strided_slice: begin, end and strides differ in length.")
-    named = sum(1 for place in range(len(low)) if not (ellipsis_mask | new_axis_mask) >> place & 1)
-    if named > operand.ndim:
-        raise ShapeError(f"strided_slice: {named} specifications for {operand.ndim} dimensions.")
-    plan = _Plan(operand)
-    for place in range(len(low)):
-        bit = 1 << place
-        if ellipsis_mask & bit:
-            plan.skip(operand.ndim - named)
-        elif new_axis_mask & bit:
-            plan.insert()
-        elif shrink_axis_mask & bit:
-            plan.shrink(low[place])
-        else:
-            plan.take(
-                None if begin_mask & bit else low[place],
-                None if end_mask & bit else high[place],
-                step[place],
-            )
-    return plan.apply()
-
-
-class _Plan:
-    """Slices, dropped and inserted dimensions of one strided slice."""
-
-    def __init__(self, x: Var) -> None:
-        self.x = x
-        self.axis = 0
-        self.starts: list[int] = []
-        self.ends: list[int] = []
-        self.axes: list[int] = []
-        self.steps: list[int] = []
-        self.dropped: list[int] = []
-        self.inserted: list[int] = []
-        self.result = 0
-
-    def skip(self, count: int) -> None:
-        self.axis += count
-        self.result += count
-
-    def insert(self) -> None:
-        self.inserted.append(self.result)
-        self.result += 1
-
-    def _add(self, start: int, end: int, step: int) -> None:
-        self.starts.append(start)
-        self.ends.append(end)
-        self.axes.append(self.axis)
-        self.steps.append(step)
-        self.axis += 1
-
-    def shrink(self, index: int) -> None:
-        size = self.x.shape[self.axis]
-        if size >= 0 and not -size <= index < size:
+    sizes = _sizes(like)[first:]
+    ends = [low + size for low, size in zip(offsets, sizes, strict=True)]
+    for axis_number, (low, end) in enumerate(zip(offsets, ends, strict=True), first):
+        limit = operand.shape[axis_number]
+        if low < 0 or (isinstance(end, int) and limit >= 0 and end > limit):
             raise ShapeError(
-                f"strided_slice: index {index} is out of range for axis {self.axis} of size {size}."
+                f"crop: [{low}, {end}) leaves axis {axis_number} of size {limit}. Expected a part "
+                "inside."
             )
-        self.dropped.append(self.axis)
-        self._add(index, 2**31 - 1 if index == -1 else index + 1, 1)
-
-    def take(self, low: int | None, high: int | None, step: int) -> None:
-        if step == 0:
-            raise ShapeError("strided_slice: a stride is 0, expected another number.")
-        start = (0 if step > 0 else 2**31 - 1) if low is None else low
-        end = (2**31 - 1 if step > 0 else -(2**31) + 1) if high is None else high
-        self._add(start, end, step)
-        self.result += 1
-
-    def apply(self) -> Var:
-        found = self.x
-        if self.starts:
-            parts = (self.starts, self.ends, self.axes, self.steps)
-            operands = [Var(np.array(each, np.int32)) for each in parts]
-            found = slice_steps(found, *operands)
-        if self.dropped:
-            found = squeeze(found, self.dropped)
-        return expand_dims(found, self.inserted) if self.inserted else found
+    axes = list(range(first, operand.ndim))
+    part: Var = slice_steps(
+        operand, *(int_operand("crop", each, "bounds") for each in (list(offsets), ends, axes))
+    )
+    return part

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mnn.errors import DTypeError, ShapeError
-from mnn.expr.dtypes import as_dtype, dtype
-from mnn.expr.enums import data_format
+from mnn.expr.dtypes import float_result
 from mnn.expr.symbols import Dim, fresh, is_known, shape_numbers
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
-from mnn.ops.axes import integers_of
+from mnn.ops.axes import int_operand
 from mnn.ops.codec import Codec
+from mnn.ops.comparison import select
+from mnn.ops.convert import cast
 from mnn.ops.elementwise import known_value, promote, unify_operands
-from mnn.ops.movement import int_operand
 from mnn.ops.operands import as_var
 from mnn.ops.samples import integers, normal
-from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
+from mnn.ops.spec import BadCall, GradCall, OpSpec, Sample
 
 __all__ = [
     "fill",
     "linspace",
     "one_hot",
-    "random_normal",
-    "randomuniform",
     "range",
     "rank",
     "shape",
@@ -260,12 +259,23 @@ def fill(shape: Any, value: Any) -> Var:
 
 
 def linspace(start: Any, stop: Any, num: int = 50) -> Var:
-    """Return `num` evenly spaced numbers from start to stop, both included, as float32."""
-    if num < 0:
-        raise ShapeError(f"linspace: found {num} numbers, expected >= 0.")
-    low, high = as_var(start, "linspace"), as_var(stop, "linspace")
-    steps = Var(np.arange(num, dtype=np.float32) / np.float32(max(num - 1, 1)))
-    return low + (high - low) * steps
+    """Return `num` evenly spaced numbers from start to stop, both included.
+
+    Raises:
+        ShapeError: num < 0.
+    """
+    count = operator.index(num)
+    if count < 0:
+        raise ShapeError(f"linspace: found {count} numbers, expected >= 0.")
+    low, high = unify_operands("linspace", [start, stop])
+    dtype = float_result(promote("linspace", [low.dtype, high.dtype]))
+    low, high = cast(low, dtype), cast(high, dtype)
+    steps = Var((np.arange(count) / max(count - 1, 1)).astype(dtype))
+    if count < 2:
+        return low + (high - low) * steps
+    # Rounding must not miss the end.
+    last = Var(np.arange(count) == count - 1)
+    return select(last, high, low + (high - low) * steps)
 
 
 # --- one-hot -------------------------------------------------------------------------------------
@@ -345,119 +355,5 @@ def one_hot(
     on, off = unify_operands("one_hot", [onValue, offValue])
     result: Var = _one_hot(
         as_var(indices, "one_hot"), as_var(depth, "one_hot"), on, off, axis=int(axis)
-    )
-    return result
-
-
-# --- random numbers ------------------------------------------------------------------------------
-
-
-def _generator(seed: tuple[int, ...]) -> np.random.Generator:
-    # Counter-based: the same node gives the same numbers whenever it is computed.
-    return np.random.Generator(np.random.Philox(list(seed)))
-
-
-def _infer_random(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
-    sizes = types[0]
-    dtype: np.dtype[Any] = attributes["dtype"]
-    if sizes.value is None:
-        count = sizes.shape[0] if sizes.shape else None
-        shape = tuple(fresh("random") for _ in _range(count)) if isinstance(count, int) else None
-        return TensorType(shape, dtype, data_format.NCHW)
-    numbers = tuple(int(each) for each in sizes.value.reshape(-1))
-    if any(number < 0 for number in numbers):
-        raise ShapeError(f"random: found shape {list(numbers)}, expected sizes >= 0.")
-    return TensorType(numbers, dtype, data_format.NCHW)
-
-
-def _uniform_reference(
-    shape: Array, *, low: float, high: float, seed: tuple[int, ...], dtype: np.dtype[Any]
-) -> Array:
-    sizes = tuple(int(each) for each in shape.reshape(-1))
-    if any(size < 0 for size in sizes):
-        raise ShapeError(f"random: found shape {list(sizes)}, expected sizes >= 0.")
-    numbers = _generator(seed).random(sizes, np.float32 if dtype == np.float32 else np.float64)
-    result: Array = np.asarray(low + numbers * numbers.dtype.type(high - low)).astype(dtype)
-    return result
-
-
-def _normal_reference(
-    shape: Array, *, mean: float, scale: float, seed: tuple[int, ...], dtype: np.dtype[Any]
-) -> Array:
-    sizes = tuple(int(each) for each in shape.reshape(-1))
-    numbers = _generator(seed).standard_normal(sizes)
-    result: Array = np.asarray(mean + numbers * scale).astype(dtype)
-    return result
-
-
-_FLOAT: np.dtype[Any] = np.dtype(np.float32)
-
-_random_uniform = OpSpec(
-    "random_uniform",
-    ("shape",),
-    _infer_random,
-    _uniform_reference,
-    "random",
-    attributes={"low": 0.0, "high": 1.0, "seed": REQUIRED, "dtype": _FLOAT},
-    grad=_no_gradient,
-    codec=Codec("RandomUniform", handled=True),
-    onnx="RandomUniform",
-    samples=(
-        Sample((_ints(2, 3),), {"seed": (1, 2)}, gradient=False),
-        Sample((_ints(0),), {"seed": (1, 2)}, gradient=False),
-        Sample((_ints(4),), {"seed": (1,), "low": -3.0, "high": 5.0}, gradient=False),
-    ),
-    bad=(BadCall("negative size", (_ints(-1),), ShapeError, {"seed": (1,)}),),
-    doc="uniform random numbers in [low, high), the same for the same seed",
-)
-
-_random_normal = OpSpec(
-    "random_normal",
-    ("shape",),
-    _infer_random,
-    _normal_reference,
-    "random",
-    attributes={"mean": 0.0, "scale": 1.0, "seed": REQUIRED, "dtype": _FLOAT},
-    grad=_no_gradient,
-    codec=Codec("RandomNormal", handled=True),
-    onnx="RandomNormal",
-    samples=(
-        Sample((_ints(2, 3),), {"seed": (1, 2)}, gradient=False),
-        Sample((_ints(0),), {"seed": (1, 2)}, gradient=False),
-        Sample((_ints(4),), {"seed": (1,), "mean": 3.0, "scale": 0.5}, gradient=False),
-    ),
-    doc="normal random numbers, the same for the same seed",
-)
-
-
-def randomuniform(
-    shape: Any,
-    dtype: Any = dtype.float,
-    low: float = 0.0,
-    high: float = 1.0,
-    seed0: int = 0,
-    seed1: int = 1,
-) -> Var:
-    """Return uniform random numbers in [low, high); the same seeds give the same numbers."""
-    result: Var = _random_uniform(
-        int_operand("randomuniform", shape, "shape"),
-        low=float(low),
-        high=float(high),
-        seed=tuple(abs(each) for each in integers_of("randomuniform", [seed0, seed1], "seeds")),
-        dtype=as_dtype(dtype),
-    )
-    return result
-
-
-def random_normal(
-    shape: Any, dtype: Any = dtype.float, mean: float = 0.0, scale: float = 1.0, seed: int = 0
-) -> Var:
-    """Return normal random numbers; the same seed gives the same numbers."""
-    result: Var = _random_normal(
-        int_operand("random_normal", shape, "shape"),
-        mean=float(mean),
-        scale=float(scale),
-        seed=(abs(int(seed)),),
-        dtype=as_dtype(dtype),
     )
     return result

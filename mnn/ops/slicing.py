@@ -1,4 +1,4 @@
-"""Parts of arrays: slices, splits, pads, reversals."""
+"""Parts of arrays: slices, splits, reversals."""
 
 from __future__ import annotations
 
@@ -9,24 +9,21 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import ShapeError
-from mnn.expr.enums import PadValue_Mode
 from mnn.expr.symbols import Dim, fresh
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
-from mnn.ops.axes import integers_of, normalize_axes, normalize_axis
+from mnn.ops.axes import int_operand, integers_of, normalize_axes, normalize_axis
 from mnn.ops.codec import Codec
 from mnn.ops.create import zeros_like
 from mnn.ops.elementwise import known_value
 from mnn.ops.joining import concat
-from mnn.ops.movement import int_operand, squeeze
+from mnn.ops.movement import squeeze
 from mnn.ops.operands import as_var
 from mnn.ops.samples import integers, normal
 from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
 
 __all__ = [
-    "pad",
-    "pad_gradient",
-    "reverse",
+    "LIMIT",
     "slice",
     "slice_steps",
     "split",
@@ -35,6 +32,9 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
+
+LIMIT = 2**31 - 1
+"""A bound behind every axis; -LIMIT is one before every first element."""
 
 
 def _ints(*values: int) -> Array:
@@ -63,6 +63,8 @@ def _part_lengths(name: str, length: int, sizes: tuple[int, ...] | None, parts: 
 
 def _infer_split(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> list[TensorType]:
     x, sizes, parts = types[0], attributes["sizes"], attributes["parts"]
+    if sizes is None and parts < 1:
+        raise ShapeError(f"split: found {parts} parts, expected at least 1.")
     count = parts if sizes is None else len(sizes)
     if x.shape is None:
         return [x.with_shape(None) for _ in range(count)]
@@ -122,6 +124,8 @@ split_spec: OpSpec = OpSpec(
     bad=(
         BadCall("sizes do not add up", (normal(4),), ShapeError, {"sizes": (1, 2)}),
         BadCall("axis out of range", (normal(4),), ShapeError, {"axis": 1, "sizes": (4,)}),
+        BadCall("unequal parts", (normal(5),), ShapeError, {"sizes": None, "parts": 2}),
+        BadCall("no parts", (normal(5),), ShapeError, {"sizes": None, "parts": 0}),
     ),
     doc="consecutive parts of x along an axis",
 )
@@ -139,22 +143,11 @@ def split(x: Any, size_splits: Any, axis: int = 0) -> list[Var]:
         ShapeError: the parts do not add up to the size of the axis.
     """
     operand = as_var(x, "split")
-    shape = operand.shape
-    place = normalize_axis("split", axis, len(shape))
     if isinstance(size_splits, (int, np.integer)):
-        count = int(size_splits)
-        if count < 1 or shape[place] % count:
-            raise ShapeError(
-                f"split: axis {place} of size {shape[place]} has no {count} equal parts. "
-                "Expected a divisor, or a list of sizes."
-            )
-        sizes: tuple[int, ...] = (shape[place] // count,) * count
+        found = split_spec(operand, axis=int(axis), sizes=None, parts=int(size_splits))
     else:
         sizes = integers_of("split", size_splits, "size_splits")
-        if sizes.count(-1) == 1:
-            rest = shape[place] - sum(size for size in sizes if size >= 0)
-            sizes = tuple(rest if size == -1 else size for size in sizes)
-    found = split_spec(operand, axis=place, sizes=sizes)
+        found = split_spec(operand, axis=int(axis), sizes=sizes)
     return list(found) if isinstance(found, tuple) else [found]
 
 
@@ -163,10 +156,18 @@ def unstack(x: Any, axis: int = 0, count: int | None = None) -> list[Var]:
 
     Args:
         x: array.    axis: which dimension.    count: its size, where it is not known yet.
+
+    Raises:
+        ShapeError: axis is out of range, or its size is neither known nor given.
     """
     operand = as_var(x, "unstack")
     place = normalize_axis("unstack", axis, operand.ndim)
     number = operand.shape[place] if count is None else count
+    if number < 0:
+        raise ShapeError(
+            f"unstack: the size of axis {place} of {operand._type.describe()} is not known yet, so "
+            "neither is the number of results. Expected a known size. Give it as count=."
+        )
     if number == 0:
         return []
     return [squeeze(part, [place]) for part in split(operand, (1,) * number, place)]
@@ -193,9 +194,7 @@ def _infer_slice_steps(types: Sequence[TensorType], attributes: Mapping[str, Any
 def _sliced_length(length: Dim, part: builtins.slice) -> Dim:
     if isinstance(length, int):
         return len(range(*part.indices(length)))
-    everything = (
-        part.step == 1 and part.start == 0 and (part.stop is None or part.stop >= 2**31 - 1)
-    )
+    everything = part.step == 1 and part.start == 0 and (part.stop is None or part.stop >= LIMIT)
     return length if everything else fresh("sliced")
 
 
@@ -223,7 +222,7 @@ def _slices(
 
 def _stop(high: int, step: int) -> int | None:
     # Huge numbers mean "to the end"; going backwards the end is before the first element.
-    return None if step < 0 and high <= -(2**31) + 1 else high
+    return None if step < 0 and high <= -LIMIT else high
 
 
 def _slice_steps_reference(
@@ -236,18 +235,40 @@ def _slice_steps_reference(
     return result
 
 
+def _put_slice_reference(
+    g: Array,
+    like: Array,
+    starts: Array,
+    ends: Array,
+    axes: Array | None = None,
+    steps: Array | None = None,
+) -> Array:
+    result: Array = np.zeros(like.shape, g.dtype)
+    _slice_steps_reference(result, starts, ends, axes, steps)[...] = g
+    return result
+
+
+_put_slice: OpSpec = OpSpec(
+    "slice_steps_gradient",
+    ("g", "like", "starts", "ends", "axes?", "steps?"),
+    lambda types, attributes: types[0].with_shape(types[1].shape),
+    _put_slice_reference,
+    "movement",
+    grad=lambda call: [slice_steps(call.grad, *call.inputs[2:]), *([None] * 5)],
+    samples=(
+        Sample((normal(2, 5), normal(4, 5), _ints(1, 0), _ints(3, 100))),
+        Sample((normal(2), normal(6), _ints(4), _ints(0), _ints(0), _ints(-2))),
+        Sample((normal(0), normal(3), _ints(2), _ints(1)), gradient=False),
+    ),
+    doc="zeros like `like` with g put at a slice: the adjoint of slicing",
+)
+
+
 def _grad_slice_steps(call: GradCall) -> list[Var | None]:
-    from mnn.ops.getitem import put_like
-
-    x = call.input(0)
-    values = [None if each is None else each._array() for each in call.inputs[1:]]
-    index = [builtins.slice(None)] * x.ndim
-    for axis, part in _slices(x.ndim, *values):
-        index[axis] = part
-    return [put_like(call.grad, x, tuple(index)), *([None] * len(call.inputs[1:]))]
+    return [_put_slice(call.grad, *call.inputs), *([None] * (len(call.inputs) - 1))]
 
 
-slice_steps = OpSpec(
+slice_steps: OpSpec = OpSpec(
     "slice_steps",
     ("x", "starts", "ends", "axes?", "steps?"),
     _infer_slice_steps,
@@ -258,8 +279,8 @@ slice_steps = OpSpec(
     onnx="Slice",
     samples=(
         Sample((normal(4, 5), _ints(1, 0), _ints(3, 100))),
-        Sample((normal(4, 5), _ints(-2), _ints(2**31 - 1), _ints(1), _ints(1))),
-        Sample((normal(6), _ints(4), _ints(-(2**31) + 1), _ints(0), _ints(-2))),
+        Sample((normal(4, 5), _ints(-2), _ints(LIMIT), _ints(1), _ints(1))),
+        Sample((normal(6), _ints(4), _ints(-LIMIT), _ints(0), _ints(-2))),
         Sample((normal(3), _ints(2), _ints(1)), gradient=False),
         Sample((integers(5), _ints(1), _ints(4)), gradient=False),
     ),
@@ -301,191 +322,10 @@ def slice(x: Any, starts: Any, sizes: Any) -> Var:
             )
     # Bounds stay as they were asked for, so that the graph still fits when a size changes.
     ends = [
-        2**31 - 1 if count == -1 or (low < 0 and low + count == 0) else low + count
+        LIMIT if count == -1 or (low < 0 and low + count == 0) else low + count
         for low, count in zip(begin, extent, strict=True)
     ]
     result: Var = slice_steps(
         operand, int_operand("slice", begin, "starts"), int_operand("slice", ends, "ends")
     )
-    return result
-
-
-def _infer_reverse(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
-    x = types[0]
-    if x.shape is not None:
-        normalize_axes("reverse", attributes["axes"], len(x.shape))
-    return known_value(_reverse_reference, types, attributes, x.with_shape(x.shape))
-
-
-def _reverse_reference(x: Array, *, axes: tuple[int, ...]) -> Array:
-    return np.flip(x, normalize_axes("reverse", axes, x.ndim))
-
-
-_reverse: OpSpec = OpSpec(
-    "reverse",
-    ("x",),
-    _infer_reverse,
-    _reverse_reference,
-    "movement",
-    attributes={"axes": REQUIRED},
-    grad=lambda call: [_reverse(call.grad, axes=call.attributes["axes"])],
-    codec=Codec("Reverse", handled=True),
-    samples=(
-        Sample((normal(3, 4),), {"axes": (1,)}),
-        Sample((normal(3, 2),), {"axes": (0, -1)}),
-        Sample((normal(0, 2),), {"axes": (0,)}, gradient=False),
-    ),
-    bad=(BadCall("axis out of range", (normal(3),), ShapeError, {"axes": (1,)}),),
-    doc="x with some axes in reverse order",
-)
-
-
-def reverse(x: Any, axis: Any) -> Var:
-    """Return x with the elements along `axis` (int, ints or int Var) in reverse order."""
-    result: Var = _reverse(as_var(x, "reverse"), axes=integers_of("reverse", axis))
-    return result
-
-
-# --- padding -------------------------------------------------------------------------------------
-
-_MODES = {0: "constant", 1: "reflect", 2: "symmetric", 3: "edge"}
-
-
-def _pairs(name: str, rank: int, paddings: Array) -> list[tuple[int, int]]:
-    flat = [int(each) for each in paddings.reshape(-1)]
-    if len(flat) != 2 * rank:
-        raise ShapeError(
-            f"{name}: found {len(flat)} paddings for {rank} dimensions, expected one "
-            "[before, after] pair per dimension."
-        )
-    return list(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _infer_pad(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
-    x, paddings = types[0], types[1]
-    if x.shape is None or paddings.value is None:
-        return x.with_shape(None if x.shape is None else [fresh("padded") for _ in x.shape])
-    sizes: list[Dim] = []
-    for size, (low, high) in zip(x.shape, _pairs("pad", len(x.shape), paddings.value), strict=True):
-        new = size + (low + high)
-        if isinstance(new, int) and new < 0:
-            raise ShapeError(f"pad: {x.describe()} cannot lose {-low - high} elements of an axis.")
-        sizes.append(new)
-    return x.with_shape(sizes)
-
-
-def _pad_reference(x: Array, paddings: Array, value: Array | None = None, *, mode: int) -> Array:
-    pairs = _pairs("pad", x.ndim, paddings)
-    if any(size + low + high < 0 for size, (low, high) in zip(x.shape, pairs, strict=True)):
-        raise ShapeError(f"pad: {pairs} removes more than shape {x.shape} has.")
-    crop = tuple(
-        builtins.slice(max(0, -low), max(max(0, -low), size - max(0, -high)))
-        for (low, high), size in zip(pairs, x.shape, strict=True)
-    )
-    x = x[crop]
-    grow = [(max(0, low), max(0, high)) for low, high in pairs]
-    if mode == PadValue_Mode.CONSTANT:
-        fill = 0 if value is None else value.reshape(()).item()
-        return np.pad(x, grow, constant_values=fill)
-    if any(size == 0 and low + high for size, (low, high) in zip(x.shape, grow, strict=True)):
-        raise ShapeError(f"pad: an empty axis of shape {x.shape} has nothing to repeat.")
-    limit = 1 if mode == PadValue_Mode.REFLECT else 0
-    for size, (low, high) in zip(x.shape, grow, strict=True):
-        if mode != PadValue_Mode.EDGE and max(low, high) > size - limit:
-            raise ShapeError(
-                f"pad: {max(low, high)} elements cannot be mirrored from an axis of {size}. "
-                f"Expected at most {size - limit}."
-            )
-    result: Array = np.pad(x, grow, mode=_MODES[mode])  # type: ignore[call-overload]
-    return result
-
-
-def _pad_gradient_reference(g: Array, paddings: Array, like: Array, *, mode: int) -> Array:
-    """Add every padded element's gradient to the element it was copied from."""
-    positions = np.arange(like.size).reshape(like.shape)
-    if mode == PadValue_Mode.CONSTANT:
-        source = _pad_reference(positions, paddings, np.array(-1), mode=mode).reshape(-1)
-    else:
-        source = _pad_reference(positions, paddings, mode=mode).reshape(-1)
-    kept = source >= 0
-    total = np.zeros(like.size, g.dtype)
-    np.add.at(total, source[kept], g.reshape(-1)[kept])
-    result: Array = total.reshape(like.shape)
-    return result
-
-
-pad_gradient = OpSpec(
-    "pad_gradient",
-    ("g", "paddings", "like"),
-    lambda types, attributes: types[0].with_shape(types[2].shape),
-    _pad_gradient_reference,
-    "movement",
-    attributes={"mode": 0},
-    grad=lambda call: [
-        _pad(call.grad, call.input(1), mode=call.attributes["mode"]),
-        None,
-        None,
-    ],
-    samples=(
-        Sample((normal(4, 5), _ints(1, 1, 0, 2), normal(2, 3)), gradient=False),
-        Sample((normal(7), _ints(2, 2), normal(3)), {"mode": 1}),
-        Sample((normal(7), _ints(2, 2), normal(3)), {"mode": 2}, gradient=False),
-        Sample((normal(3), _ints(0, 3), normal(0)), gradient=False),
-    ),
-    doc="adjoint of pad: gradients summed onto the elements they were copied from",
-)
-
-
-def _grad_pad(call: GradCall) -> list[Var | None]:
-    gradient = pad_gradient(call.grad, call.input(1), call.input(0), mode=call.attributes["mode"])
-    return [gradient, None, None][: len(call.inputs)]
-
-
-_pad: OpSpec = OpSpec(
-    "pad",
-    ("x", "paddings", "value?"),
-    _infer_pad,
-    _pad_reference,
-    "movement",
-    attributes={"mode": 0},
-    grad=_grad_pad,
-    codec=Codec("Padding", "PadParam", fields={"mode": "mode"}),
-    onnx="Pad",
-    samples=(
-        Sample((normal(2, 3), _ints(1, 0, 2, 1))),
-        Sample((normal(4), _ints(2, 3)), {"mode": 1}),
-        Sample((normal(4), _ints(2, 3)), {"mode": 2}),
-        Sample((normal(2, 2), _ints(1, 1, 0, 2)), {"mode": 3}),
-        Sample((normal(4), _ints(-1, 2))),
-        Sample((normal(2), _ints(1, 1), np.array(7.0, np.float32)), gradient=False),
-        Sample((normal(0), _ints(1, 1)), gradient=False),
-    ),
-    bad=(
-        BadCall("pair count", (normal(2, 3), _ints(1, 1)), ShapeError),
-        BadCall("crops too much", (normal(2), _ints(-2, -1)), ShapeError),
-    ),
-    doc="x with elements added before and after each dimension",
-)
-
-
-def pad(x: Any, paddings: Any, mode: Any = PadValue_Mode.CONSTANT, value: Any = None) -> Var:
-    """Return x with elements added at both ends of each dimension.
-
-    Args:
-        x: array.
-        paddings: `[[before, after], ...]`, one pair per dimension; negative numbers crop.
-        mode: CONSTANT, REFLECT (without the edge), SYMMETRIC (with the edge) or EDGE.
-        value: number for CONSTANT, 0 by default.
-
-    Raises:
-        ShapeError: not one pair per dimension, or more is mirrored than there is.
-    """
-    operand = as_var(x, "pad")
-    if isinstance(paddings, Var):
-        pairs = paddings
-    else:
-        flat = np.asarray(paddings)
-        pairs = Var(flat.astype(np.int32).reshape(-1, 2) if flat.size else np.zeros((0, 2), "i4"))
-    fill = None if value is None else as_var(value, "pad")
-    result: Var = _pad(operand, pairs, fill, mode=int(PadValue_Mode(mode)))
     return result

@@ -14,9 +14,9 @@ from mnn.expr.var import Var
 from mnn.ops.axes import normalize_axis
 from mnn.ops.codec import Codec
 from mnn.ops.create import zeros_like
-from mnn.ops.index import scatter_elements
 from mnn.ops.operands import as_var
 from mnn.ops.samples import integers, normal
+from mnn.ops.scatter import scatter_elements
 from mnn.ops.spec import BadCall, GradCall, OpSpec, Sample
 
 __all__ = ["argsort", "sort", "topk"]

@@ -8,8 +8,7 @@ from mnn.errors import FormatError
 from mnn.expr.var import Var
 from mnn.format.decode import OpCall, decoder
 from mnn.format.schema import schema
-from mnn.ops import index as ops
-from mnn.ops import sorting
+from mnn.ops import index, scatter, search, sorting
 from mnn.ops.axes import integers_of
 
 
@@ -21,14 +20,14 @@ def _gather(call: OpCall) -> Var:
         axis = integers_of(call.name, given, "axis")[0]
     elif call.op.main_type == "Axis":
         axis = int(call.main.axis)
-    return ops.gather(call.input(0), call.input(1), axis)
+    return index.gather(call.input(0), call.input(1), axis)
 
 
 @decoder("GatherElements")
 def _gather_elements(call: OpCall) -> Var:
     given = call.optional(2)
     axis = 0 if given is None else integers_of(call.name, given, "axis")[0]
-    result: Var = ops.gather_elements(call.input(0), call.input(1), axis=axis)
+    result: Var = index.gather_elements(call.input(0), call.input(1), axis=axis)
     return result
 
 
@@ -45,7 +44,7 @@ def _reduction(call: OpCall) -> str:
 
 @decoder("ScatterNd")
 def _scatter_nd(call: OpCall) -> Var:
-    return ops.scatter_nd(
+    return scatter.scatter_nd(
         call.input(0), call.input(1), call.input(2), call.optional(3), _reduction(call)
     )
 
@@ -54,7 +53,7 @@ def _scatter_nd(call: OpCall) -> Var:
 def _scatter_elements(call: OpCall) -> Var:
     given = call.optional(3)
     axis = 0 if given is None else integers_of(call.name, given, "axis")[0]
-    result: Var = ops.scatter_elements(
+    result: Var = scatter.scatter_elements(
         call.input(0), call.input(1), call.input(2), axis=axis, reduction=_reduction(call)
     )
     return result
@@ -71,13 +70,13 @@ def _topk(call: OpCall) -> Sequence[Var]:
 
 @decoder("Where")
 def _where(call: OpCall) -> Var:
-    result: Var = ops._where(call.input(0), positive=True)
+    result: Var = search._where(call.input(0), positive=True)
     return result
 
 
 @decoder("Unique")
 def _unique(call: OpCall) -> Sequence[Var]:
-    values, first, inverse, counts = ops.unique(call.input(0))
+    values, first, inverse, counts = search.unique(call.input(0))
     if call.output_count <= 2:
         return [values, inverse]
     return [values, first, inverse, counts]

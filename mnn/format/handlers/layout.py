@@ -18,12 +18,17 @@ from mnn.ops import movement, rearrange, slicing
 from mnn.ops.axes import integers_of, normalize_axis
 from mnn.ops.comparison import select
 from mnn.ops.convert import convert, relabel
-from mnn.ops.index import raster, reverse_sequence
+from mnn.ops.diagonal import eye_like
 from mnn.ops.joining import concat
 from mnn.ops.matmul import matmul
-from mnn.ops.movement import _broadcast_to, _reshape
+from mnn.ops.movement import _reshape
+from mnn.ops.raster import raster
+from mnn.ops.repeat import _broadcast_to
+from mnn.ops.reversal import reverse, reverse_sequence
 from mnn.ops.shape import _shape, linspace
 from mnn.ops.shape import fill as fill_with
+from mnn.ops.strided_slice import strided_slice
+from mnn.ops.transpose import transpose
 
 _MAX = 2**31 - 1
 
@@ -97,12 +102,12 @@ def _expand_dims(call: OpCall) -> Var:
 @decoder("Permute")
 def _permute(call: OpCall) -> Var:
     dims = None if call.main is None else call.main.dims
-    return movement.transpose(call.input(0), None if dims is None else dims.tolist())
+    return transpose(call.input(0), None if dims is None else dims.tolist())
 
 
 @decoder("Transpose")
 def _transpose(call: OpCall) -> Var:
-    return movement.transpose(call.input(0), integers_of(call.name, call.input(1), "perm"))
+    return transpose(call.input(0), integers_of(call.name, call.input(1), "perm"))
 
 
 @decoder("Concat")
@@ -138,7 +143,7 @@ def _broadcast(call: OpCall) -> Var:
 
 @decoder("Reverse")
 def _reverse(call: OpCall) -> Var:
-    return slicing.reverse(call.input(0), integers_of(call.name, call.input(1)))
+    return reverse(call.input(0), integers_of(call.name, call.input(1)))
 
 
 @decoder("DepthToSpace")
@@ -225,17 +230,9 @@ def _matmul(call: OpCall) -> Var:
 
 @decoder("EyeLike")
 def _eye_like(call: OpCall) -> Var:
-    from mnn.ops.comparison import equal
-    from mnn.ops.convert import cast
-    from mnn.ops.shape import range
-
-    x = call.input(0)
     given = call.optional(1)
     offset = 0 if given is None else integers_of(call.name, given, "k")[0]
-    sizes: Var = _shape(x)
-    rows = movement.expand_dims(range(0, sizes[-2], 1), 1)
-    columns = range(0, sizes[-1], 1)
-    return cast(equal(rows + offset, columns), x.dtype)
+    return eye_like(call.input(0), offset)
 
 
 # --- parts ---------------------------------------------------------------------------------------
@@ -320,7 +317,7 @@ def _strided_slice(call: OpCall) -> Var:
     ]
     if begin is not None and end is not None:
         steps = [1] * len(begin) if stride is None else stride
-        return rearrange.strided_slice(x, begin, end, steps, *masks)
+        return strided_slice(x, begin, end, steps, *masks)
     return _dynamic_slice(call, masks)
 
 

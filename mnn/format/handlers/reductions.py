@@ -13,9 +13,9 @@ from mnn.format.schema import schema
 from mnn.ops import reduce, scan
 from mnn.ops.axes import integers_of
 from mnn.ops.convert import cast
-from mnn.ops.index import histogram
 from mnn.ops.linalg import cosine_similarity
-from mnn.ops.shape import _random_normal, _random_uniform
+from mnn.ops.random import normal_numbers, uniform_numbers
+from mnn.ops.search import histogram
 from mnn.ops.unary import abs as absolute
 from mnn.ops.unary import square
 
@@ -89,7 +89,7 @@ def _random(call: OpCall) -> Var:
     dtype = element_type(int(main.type))
     low, high = float(main.low), float(main.high)
     if call.type == "RandomUniform":
-        uniform: Var = _random_uniform(call.input(0), low=low, high=high, dtype=dtype, **settings)
+        uniform: Var = uniform_numbers(call.input(0), low=low, high=high, dtype=dtype, **settings)
         return uniform
-    normal: Var = _random_normal(call.input(0), mean=low, scale=high, dtype=dtype, **settings)
+    normal: Var = normal_numbers(call.input(0), mean=low, scale=high, dtype=dtype, **settings)
     return normal

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mnn.errors import IndexRangeError, ShapeError
+from mnn.errors import DTypeError, IndexRangeError, ShapeError
 
 __all__ = [
     "band_part",
@@ -16,8 +16,10 @@ __all__ = [
     "gather",
     "gather_elements",
     "gather_nd",
+    "gather_nd_gradient",
     "histogram",
-    "raster",
+    "last_scattered",
+    "last_scattered_elements",
     "reverse_sequence",
     "scatter_elements",
     "scatter_nd",
@@ -84,6 +86,13 @@ def gather_nd(data: Array, indices: Array, *, batch_dims: int = 0) -> Array:
     return result
 
 
+def gather_nd_gradient(g: Array, like: Array, indices: Array, *, batch_dims: int = 0) -> Array:
+    """Return zeros like `like` with `g` added at the coordinates: the adjoint of `gather_nd`."""
+    result: Array = np.zeros(like.shape, g.dtype)
+    np.add.at(result, _batched("gather_nd", like, indices, batch_dims), g)
+    return result
+
+
 def gather_elements(data: Array, indices: Array, *, axis: int = 0) -> Array:
     """Return one element per index: `data[i, indices[i, j], j]` for axis 1, and so on."""
     if data.ndim != indices.ndim:
@@ -112,7 +121,8 @@ def scatter_nd(
 ) -> Array:
     """Return `data` (zeros if none) of `shape` with `updates` put at coordinates, in order."""
     sizes = tuple(int(size) for size in shape.reshape(-1))
-    result: Array = np.zeros(sizes, updates.dtype)
+    kind = updates.dtype if data is None else np.result_type(updates, data)
+    result: Array = np.zeros(sizes, kind)
     if data is not None:
         result[...] = data
     index = _batched("scatter_nd", result, indices, 0)
@@ -142,6 +152,21 @@ def _write_last(result: Array, index: tuple[Array, ...], updates: Array) -> None
     chosen = flat.size - 1 - last
     rows = result.reshape(-1, math.prod(result.shape[len(index) :]))
     rows[flat[chosen]] = updates.reshape(flat.size, -1)[chosen]
+
+
+def last_scattered(indices: Array, shape: Array) -> Array:
+    """Return which coordinates no later one repeats: bool of `indices.shape[:-1]`."""
+    sizes = shape.reshape(-1)[: indices.shape[-1]]
+    order = np.arange(math.prod(indices.shape[:-1])).reshape(indices.shape[:-1])
+    board = scatter_nd(indices, order, sizes)
+    return np.asarray(gather_nd(board, indices) == order)
+
+
+def last_scattered_elements(data: Array, indices: Array, *, axis: int = 0) -> Array:
+    """Return which indices along an axis no later one repeats: bool of `indices.shape`."""
+    order = np.arange(indices.size).reshape(indices.shape)
+    board = scatter_elements(np.zeros(data.shape, np.int64), indices, order, axis=axis)
+    return np.asarray(gather_elements(board, indices, axis=axis) == order)
 
 
 def scatter_elements(
@@ -182,6 +207,8 @@ def unravel_index(indices: Array, shape: Array) -> Array:
 
 def reverse_sequence(x: Array, lengths: Array, *, batch_axis: int, time_axis: int) -> Array:
     """Return x with the first `lengths[i]` steps of batch entry i in reverse order."""
+    if lengths.dtype.kind not in "iu":
+        raise DTypeError(f"reverse_sequence: lengths are {lengths.dtype}, expected integers.")
     batch_axis, time_axis = batch_axis % x.ndim, time_axis % x.ndim
     size = x.shape[time_axis]
     if lengths.shape != (x.shape[batch_axis],) or batch_axis == time_axis:
@@ -205,7 +232,13 @@ def band_part(x: Array, lower: Array, upper: Array) -> Array:
     """Return the matrices of x with everything but a band around the diagonal set to 0."""
     if x.ndim < 2:
         raise ShapeError(f"matrix_band_part: found shape {x.shape}, expected matrices.")
-    below, above = int(lower.reshape(())), int(upper.reshape(()))
+    for width in (lower, upper):
+        if width.dtype.kind not in "iu" or width.ndim:
+            raise DTypeError(
+                f"matrix_band_part: a band width is {width.dtype} of shape {width.shape}, expected "
+                "one integer."
+            )
+    below, above = int(lower), int(upper)
     rows, columns = np.ogrid[: x.shape[-2], : x.shape[-1]]
     keep = np.ones((x.shape[-2], x.shape[-1]), bool)
     if below >= 0:
@@ -222,48 +255,3 @@ def histogram(x: Array, *, bins: int, low: float, high: float) -> Array:
     counts, _ = np.histogram(x.reshape(-1), bins=bins, range=(low, high))
     result: Array = counts.astype(x.dtype if x.dtype.kind == "f" else np.int32)
     return result
-
-
-def raster(*arrays: Array, regions: tuple[tuple[int, ...], ...], shape: tuple[int, ...]) -> Array:
-    """Return zeros of `shape` with boxes copied in: the file format's lowest-level movement.
-
-    Args:
-        arrays: sources; one source serves all regions, otherwise region k reads source k.
-        regions: (source offset, 3 source strides, target offset, 3 target strides, 3 sizes) each,
-            in elements.
-        shape: of the result.
-
-    Raises:
-        IndexRangeError: a region leaves its source or the result.
-    """
-    result = np.zeros(math.prod(shape), arrays[0].dtype if arrays else np.float32)
-    if len(arrays) > 1 and len(arrays) != len(regions):
-        raise ShapeError(
-            f"raster: {len(regions)} regions for {len(arrays)} sources, expected one each."
-        )
-    for number, region in enumerate(regions):
-        source = np.ascontiguousarray(arrays[number if len(arrays) > 1 else 0]).reshape(-1)
-        sizes = region[8:11]
-        if min(sizes) <= 0:
-            continue
-        read = _places("source", region[0], region[1:4], sizes, source.size)
-        written = _places("target", region[4], region[5:8], sizes, result.size)
-        result[written] = source[read]
-    return result.reshape(shape)
-
-
-def _places(
-    what: str, offset: int, strides: tuple[int, ...], sizes: tuple[int, ...], limit: int
-) -> Array:
-    reach = [stride * (size - 1) for stride, size in zip(strides, sizes, strict=True)]
-    low = offset + sum(min(0, each) for each in reach)
-    high = offset + sum(max(0, each) for each in reach)
-    if low < 0 or high >= limit:
-        raise IndexRangeError(
-            f"raster: a region reaches [{low}, {high}] of a {what} with {limit} elements."
-        )
-    places = np.int64(offset)
-    for axis, (stride, size) in enumerate(zip(strides, sizes, strict=True)):
-        steps = np.arange(size, dtype=np.int64) * stride
-        places = places + steps.reshape([-1 if axis == each else 1 for each in range(3)])
-    return np.asarray(places).reshape(-1)
