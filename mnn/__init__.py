@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 # The order matters once: the graph first, then the operators that attach themselves to it.
 from mnn import expr, ops, backends  # isort: skip
-from mnn import cv, data, nn, numpy, optim
+from mnn import numpy
 from mnn._version import __version__
 from mnn.config import config
 from mnn.expr.var import Var
+
+if TYPE_CHECKING:
+    from mnn import cv, data, nn, optim
+
+# Imported at their first use, so that `import mnn` stays quick.
+_ON_USE = ("cv", "data", "nn", "optim")
 
 __all__ = [
     "Var",
@@ -28,3 +37,13 @@ __all__ = [
 def version() -> str:
     """Return the version of this package."""
     return __version__
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_USE:
+        return importlib.import_module(f"mnn.{name}")
+    raise AttributeError(f"module 'mnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_USE})

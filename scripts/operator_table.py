@@ -14,9 +14,9 @@ HEADER = """# Operators
 
 Generated from the declarations by `python scripts/operator_table.py`; do not edit.
 
-Columns: *gradient*: a rule exists (`zero`: defined as zero); *kernel body*: a scalar meaning for compiled
-kernels exists; *.mnn*: operator type in model files (reading and writing); *ONNX*: operator of the same
-meaning; *samples* and *refused*: calls in the every-operator tests.
+Columns: *gradient*: a rule exists (`zero`: defined as zero); *kernel body*: a scalar meaning for
+compiled kernels exists; *.mnn*: operator type in model files (reading and writing); *ONNX*:
+operator of the same meaning; *samples* and *refused*: calls in the every-operator tests.
 """
 
 
@@ -27,7 +27,8 @@ def row(spec: OpSpec) -> str:
         codec += f" {spec.codec.op_name}"
     doc = spec.doc.replace("|", "\\|")
     return (
-        f"| `{spec.name}` | {doc} | {'yes' if spec.grad else 'no'} | {'yes' if spec.body else ''} | "
+        f"| `{spec.name}` | {doc} | {'yes' if spec.grad else 'no'} "
+        f"| {'yes' if spec.body else ''} | "
         f"{codec} | {spec.onnx or ''} | {len(spec.samples)} | {len(spec.bad)} |"
     )
 
@@ -38,12 +39,12 @@ def table() -> str:
     lines = [HEADER, f"{len(specs)} operators.\n"]
     for family in sorted({spec.family for spec in specs}):
         lines.append(f"\n## {family}\n")
-        lines.append("| operator | returns | gradient | kernel body | .mnn | ONNX | samples | refused |")
+        lines.append(
+            "| operator | returns | gradient | kernel body | .mnn | ONNX | samples | refused |"
+        )
         lines.append("|---|---|---|---|---|---|---|---|")
         lines.extend(
-            row(spec)
-            for spec in sorted(specs, key=lambda each: each.name)
-            if spec.family == family
+            row(spec) for spec in sorted(specs, key=lambda each: each.name) if spec.family == family
         )
     return "\n".join(lines) + "\n"
 

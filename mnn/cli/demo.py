@@ -46,7 +46,8 @@ def _input(path: Path) -> Any:
     pixels = mnp.astype(image, mnp.float32) * (1.0 / 255.0)
     if float(mnp.mean(pixels)) > 0.5:  # dark ink on light paper
         pixels = 1.0 - pixels
-    return mnp.reshape(pixels, (1, 1, 8, 8))
+    # One picture of one channel, (1, H, W, 1); the module converts it to its own layout.
+    return mnp.expand_dims(pixels, (0, 3))
 
 
 def run(options: argparse.Namespace) -> int:

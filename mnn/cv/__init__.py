@@ -8,9 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from mnn.cv import constants
 from mnn.cv.constants import *
 from mnn.cv.io import haveImageReader, haveImageWriter, imdecode, imencode, imread, imwrite
 from mnn.cv.transform import copyMakeBorder, cvtColor, flip, resize, rotate
+
+__all__ = [
+    *constants.__all__,
+    "copyMakeBorder",
+    "cvtColor",
+    "flip",
+    "haveImageReader",
+    "haveImageWriter",
+    "imdecode",
+    "imencode",
+    "imread",
+    "imwrite",
+    "resize",
+    "rotate",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -318,12 +318,30 @@ def encode_graph(outputs: Sequence[Ref], names: Sequence[str]) -> dict[str, Any]
             _rename(pass_, index, name)
         if pass_.names[index] not in output_names:
             output_names.append(pass_.names[index])
+    _drop_unused(pass_, [pass_.tensors[ref] for ref in outputs])
     return {
         "oplists": pass_.ops,
         "tensorName": pass_.names,
         "outputName": output_names,
         "extraInfo": {"version": VERSION},
     }
+
+
+def _drop_unused(pass_: Encoder, outputs: Sequence[int]) -> None:
+    """Leave out operators nobody reads: weights that went into a layer, their reshapes."""
+    needed = set(outputs)
+    kept: list[dict[str, Any]] = []
+    for op in reversed(pass_.ops):
+        if op["type"] == "Input" or needed.intersection(op["outputIndexes"]):
+            needed.update(op["inputIndexes"])
+            kept.append(op)
+    numbers = {index for op in kept for index in op["outputIndexes"]}
+    order = {old: new for new, old in enumerate(sorted(numbers))}
+    pass_.names = [pass_.names[old] for old in sorted(numbers)]
+    for op in kept:
+        for field_name in ("inputIndexes", "outputIndexes"):
+            op[field_name] = [order.get(index, -1) for index in op[field_name]]
+    pass_.ops = kept[::-1]
 
 
 def _rename(pass_: Encoder, index: int, name: str) -> None:

@@ -111,7 +111,11 @@ class LoadedModule(Module):
         if isinstance(value, Var):
             var = value
             if var.ndim > 2 and var.data_format.channel_last != declared.format.channel_last:
-                var = convert(var, declared.format)
+                # A reshaped picture keeps its tag while its axes already are what the model asks
+                # for: only data that does not fit as it is moves its axes.
+                moved = convert(var, declared.format)
+                as_it_is = Var(var._array(), declared.format) if not _tracked(var) else moved
+                var = as_it_is if _misfit(moved, declared) and not _misfit(var, declared) else moved
         else:
             var = Var(array_of(value, f"input {name!r}"), declared.format)
         _check_dtype(var, declared, name)
@@ -195,21 +199,28 @@ def _check_dtype(var: Var, declared: TensorType, name: str) -> None:
 
 
 def _check_shape(var: Var, declared: TensorType, name: str, *, exact: bool) -> None:
+    if problem := _misfit(var, declared, exact=exact):
+        raise ModelInputError(f"input {name!r}: {problem}")
+
+
+def _misfit(var: Var, declared: TensorType, *, exact: bool = False) -> str:
+    """Return in which way a shape differs from the declared one, "" when it fits."""
     if declared.shape is None or not declared.shape:
-        return
+        return ""
     found, wanted = var.shape, shape_numbers(declared.shape)
-    described = f"input {name!r}: found shape {list(found)}, expected {list(wanted)}"
+    described = f"found shape {list(found)}, expected {list(wanted)}"
     if len(found) != len(wanted):
-        raise ModelInputError(f"{described} (-1: any size). Check the number of dimensions.")
+        return f"{described} (-1: any size). Check the number of dimensions."
     channel = declared.channel_axis
     for axis, (got, size) in enumerate(zip(found, declared.shape, strict=True)):
         if isinstance(size, Symbol) or got == size or got == -1:
             continue
         if exact or (axis == channel and len(wanted) > 2):
-            raise ModelInputError(
+            return (
                 f"{described} ({declared.format.name}): size {got} on axis {axis}. "
                 "Check the layout and the channels."
             )
+    return ""
 
 
 # --- loading -------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def resize_image(image: Array, *, size: tuple[int, int], interpolation: str) -> 
             f"resize: found {image.dtype}, expected uint8, uint16, int16, float32 or float64."
         )
     if (rows, columns) == (height, width):
-        return image.copy()
+        return np.array(image)
     if image.dtype == np.uint8:
         if rows == 2 * height and columns == 2 * width:
             return _halved(image)
