@@ -37,14 +37,22 @@ _ARRAY: tuple[Part, ...] = (("array", 0),)
 # --- the operator --------------------------------------------------------------------------------
 
 
-def _store(target: Array, index: Any, value: Array) -> None:
+def _store(target: Array, index: tuple[Any, ...], value: Array) -> None:
     """Write `target[index] = value`, or raise our error."""
     try:
         with np.errstate(invalid="ignore"):
-            target[index] = value
+            try:
+                target[index] = value
+            except (TypeError, ValueError):
+                if any(each is Ellipsis for each in index):
+                    raise
+                # With '...' NumPy drops leading dimensions of size 1 from values, as broadcasting
+                # does everywhere else; without, it depends on the kind of index.
+                whole = (*index, Ellipsis)
+                target[whole] = value
     except IndexError as error:
         raise range_error(error, target.shape) from error
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ShapeError(
             f"assignment: a value of shape {value.shape} does not fit the chosen elements of "
             f"an array of shape {target.shape} ({error}). Expected their shape, or one that "

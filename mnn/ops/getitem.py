@@ -18,6 +18,7 @@ from mnn.ops.index_parts import (
     Part,
     freeze,
     index_items,
+    index_operand,
     indexed_shape,
     is_variable,
     plain_index,
@@ -25,7 +26,6 @@ from mnn.ops.index_parts import (
     thaw,
 )
 from mnn.ops.joining import stack
-from mnn.ops.operands import as_var
 from mnn.ops.samples import integers, normal
 from mnn.ops.slicing import LIMIT, slice_steps
 from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
@@ -137,16 +137,16 @@ def _at_once(x: Var, index: Any) -> Var | None:
 def _cut_at_variable_bounds(x: Var, index: Any) -> tuple[Var, Any]:
     """Return x sliced at the bounds that inputs decide, and the index that is left to apply."""
     items = list(index_items(index))
+    if not any(_has_variable_bound(item) for item in items):
+        return x, index
     axis, places = 0, []
     for place, item in enumerate(items):
         if item is Ellipsis:
             axis = -sum(_dimensions(each) for each in items[place + 1 :])
             continue
-        if isinstance(item, slice) and (is_variable(item.start) or is_variable(item.stop)):
+        if _has_variable_bound(item):
             places.append((place, axis))
         axis += _dimensions(item)
-    if not places:
-        return x, index
     slices = [items[place] for place, _ in places]
     steps = [1 if each.step is None else int(each.step) for each in slices]
     starts = [
@@ -164,13 +164,17 @@ def _cut_at_variable_bounds(x: Var, index: Any) -> tuple[Var, Any]:
     return cut, tuple(items)
 
 
+def _has_variable_bound(item: Any) -> bool:
+    return isinstance(item, slice) and (is_variable(item.start) or is_variable(item.stop))
+
+
 def _dimensions(item: Any) -> int:
     """Return how many dimensions one item of an index uses up."""
     if item is None or item is Ellipsis:
         return 0
     if isinstance(item, (slice, int, np.integer)) and not isinstance(item, bool):
         return 1
-    operand = as_var(item, "index")
+    operand = index_operand(item)
     return operand.ndim if operand.dtype.kind == "b" else 1
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Part",
     "freeze",
     "index_items",
+    "index_operand",
     "indexed_shape",
     "is_variable",
     "plain_index",
@@ -62,7 +63,7 @@ def freeze(index: Any) -> tuple[tuple[Part, ...], list[Var]]:
             parts.append(("int", int(item)))
         else:
             parts.append(("array", len(operands)))
-            operands.append(_index_operand(item))
+            operands.append(index_operand(item))
     if sum(1 for part in parts if part == ("dots",)) > 1:
         raise IndexRangeError("index: found two '...', expected at most one.")
     return tuple(parts), operands
@@ -98,7 +99,12 @@ def _bound(value: Any) -> int | None:
         ) from error
 
 
-def _index_operand(item: Any) -> Var:
+def index_operand(item: Any) -> Var:
+    """Return an index array as a Var.
+
+    Raises:
+        IndexRangeError: not an array of ints or bools.
+    """
     if isinstance(item, (str, bytes, float, complex, dict, set)):
         raise IndexRangeError(
             f"index: found {item!r}, expected ints, slices, '...', None, or arrays of ints "
@@ -146,7 +152,7 @@ def plain_index(index: Any) -> Any:
     if type(index) is Var:
         return index._array()
     if isinstance(index, list):
-        return _index_operand(index)._array()
+        return index_operand(index)._array()
     return index
 
 
@@ -257,7 +263,8 @@ def _fancy_part(
         fancy.append(sizes)
         return 1
     for offset, size in enumerate(sizes):
-        if is_known(size, shape[axis + offset]) and size != shape[axis + offset]:
+        # NumPy takes an empty mask for any size.
+        if is_known(size, shape[axis + offset]) and size not in (0, shape[axis + offset]):
             raise IndexRangeError(
                 f"index: a mask of shape {shape_numbers(sizes)} meets dimensions "
                 f"{shape_numbers(shape[axis : axis + len(sizes)])}. Expected equal sizes."

@@ -160,7 +160,7 @@ class OpSpec:
             return self._record(operands, attributes)
         if any(each is not None and _trainable(each) for each in operands):
             return self._record_and_compute(operands, attributes)
-        arrays = [None if each is None else each._array() for each in operands]
+        arrays = [None if each is None else _readable(each) for each in operands]
         results = self.compute(arrays, attributes)
         formats = self._formats(operands, arrays, attributes, len(results))
         if len(results) == 1 and not self.several:
@@ -238,6 +238,16 @@ class OpSpec:
         if missing:
             raise TypeError(f"{self.name}: missing arguments {missing}.")
         return complete
+
+
+def _readable(var: Var) -> Array:
+    """Return the value; what a graph holds comes read-only, so that no view of it is written."""
+    array = var._array()
+    if var._ref is None or not array.flags.writeable:
+        return array
+    guarded: Array = array.view()
+    guarded.flags.writeable = False
+    return guarded
 
 
 def _trainable(var: Var) -> bool:
