@@ -182,6 +182,8 @@ def setitem(x: Var, index: Any, value: Any) -> None:
         IndexRangeError: bad index.    ShapeError: the value does not broadcast to the elements.
         DTypeError: complex numbers for a real array, or a Python int beyond an integer dtype.
     """
+    if x._ref is None and _wrote_number(x, index, value):
+        return
     operand = _value_operand(x, value)
     ref = x._ref
     learns = operand._ref is not None and operand._ref.node.trainable
@@ -195,6 +197,19 @@ def setitem(x: Var, index: Any, value: Any) -> None:
     else:
         _check_kind(x.dtype, operand.dtype)
         _write_array(x, index, operand._array())
+
+
+def _wrote_number(x: Var, index: Any, value: Any) -> bool:
+    """Write a Python number that any array of reals can hold; False: the general way must do it."""
+    kind = x.dtype.kind
+    fits = type(value) in (int, bool) or (type(value) is float and kind == "f")
+    if not fits or kind == "c" or should_record():
+        return False
+    try:
+        x._writable()[plain_index(index)] = value
+    except (IndexError, OverflowError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _value_operand(x: Var, value: Any) -> Var:

@@ -151,7 +151,7 @@ def plain_index(index: Any) -> Any:
         return tuple([plain_index(each) for each in index])
     if type(index) is Var:
         return index._array()
-    if isinstance(index, list):
+    if type(index) is list and not all(type(each) is int for each in index):
         return index_operand(index)._array()
     return index
 
