@@ -170,7 +170,8 @@ class Decoder:
                 results = self._decode(op, type_name)
             except FormatError:
                 raise
-            except MnnError as error:
+            except (MnnError, TypeError, ValueError, OverflowError) as error:
+                # The file calls operators the way a user does, and they refuse it the same way.
                 raise FormatError(f"{label} ({type_name}): {error}") from error
             self._bind(op, label, outputs, results)
 

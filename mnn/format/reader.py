@@ -21,6 +21,10 @@ _i32 = struct.Struct("<i").unpack_from
 _u32 = struct.Struct("<I").unpack_from
 
 
+class WrongTableError(FormatError, AttributeError):
+    """A union holds a table of another type than its operator needs."""
+
+
 class Table:
     """A table of a verified file. Fields are attributes:
 
@@ -68,7 +72,10 @@ class Table:
                 union = self._schema.by_name.get(name[:-5])
                 if union is not None and union.kind == "union":
                     return self._member(union)
-            raise AttributeError(f"{self._schema.name} has no field {name!r}")
+            raise WrongTableError(
+                f"not a valid .mnn file: found a {self._schema.name} table where one with the "
+                f"field {name!r} is expected. The file is damaged."
+            )
         offset = self._offset(field.slot)
         if not offset:
             return field.default if field.dtype is not None and not field.vector else None

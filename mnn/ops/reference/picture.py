@@ -87,7 +87,7 @@ def _taps(length: int, count: int, *, clamp: bool) -> tuple[Array, Array]:
     Horizontally OpenCV replaces positions outside by the edge with weight 0; vertically it clamps
     the rows and keeps the weights.
     """
-    scale = length / count
+    scale = 1.0 / (count / length)  # the reciprocal of the ratio, as OpenCV rounds it
     source = ((np.arange(count) + 0.5) * scale - 0.5).astype(np.float32)
     low = np.floor(source).astype(np.int64)
     weight = source - low.astype(np.float32)

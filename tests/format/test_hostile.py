@@ -1,0 +1,132 @@
+"""Damaged and hostile files raise FormatError, whatever the damage; files are written whole."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnn import expr as F  # noqa: N812
+from mnn import nn
+from mnn.errors import FormatError, MnnError
+from mnn.format.model import load_model
+
+FOLDER = Path(__file__).resolve().parent.parent / "data" / "models"
+MUTATIONS = 2000
+NAMES = [
+    model["file"]
+    for model in json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))["models"]
+]
+
+
+def opens(path: Path) -> bool:
+    """Return whether a file loads; any error but the documented ones fails the test."""
+    try:
+        load_model(path)
+    except (MnnError, OSError):
+        return False
+    return True
+
+
+def chosen() -> list[str]:
+    """Return the three smallest models."""
+    return sorted(NAMES, key=lambda name: (FOLDER / name).stat().st_size)[:3]
+
+
+@pytest.mark.parametrize("name", chosen())
+def test_every_truncation_is_refused(name: str, tmp_path: Path) -> None:
+    whole = (FOLDER / name).read_bytes()
+    path = tmp_path / "cut.mnn"
+    step = max(1, len(whole) // 400)
+    for size in [*range(0, len(whole) - 8, step), *range(min(64, len(whole)))]:
+        path.write_bytes(whole[:size])
+        with pytest.raises(FormatError):
+            load_model(path)
+
+
+@pytest.mark.parametrize("name", chosen())
+def test_random_damage_gives_a_documented_error_or_a_model(name: str, tmp_path: Path) -> None:
+    whole = (FOLDER / name).read_bytes()
+    draw = random.Random(name)
+    path = tmp_path / "damaged.mnn"
+    refused = 0
+    for _ in range(MUTATIONS):
+        data = bytearray(whole)
+        for _ in range(draw.randint(1, 4)):
+            place = draw.randrange(len(data))
+            if draw.random() < 0.5:
+                data[place] = draw.randrange(256)
+            else:
+                value = draw.choice([0, 0x7FFFFFFF, 0xFFFFFFFF, 0x80000000, draw.getrandbits(32)])
+                place = min(place & ~3, len(data) - 4)
+                struct.pack_into("<I", data, place, value)
+        path.write_bytes(data)
+        refused += not opens(path)
+    assert refused > MUTATIONS // 20
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0",
+        b"\0" * 8,
+        b"\xff" * 64,
+        b"\x89PNG\r\n\x1a\n" + b"\0" * 100,
+        struct.pack("<I", 0xFFFFFFF0) + b"\0" * 60,
+        struct.pack("<Ii", 4, 0x7FFFFFFF) + b"\0" * 60,
+        struct.pack("<Ii", 4, -0x80000000) + b"\0" * 60,
+    ],
+    ids=["empty", "byte", "zeros", "ones", "png", "far-root", "far-vtable", "vtable-behind"],
+)
+def test_other_bytes_are_refused(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "other.mnn"
+    path.write_bytes(data)
+    with pytest.raises(FormatError):
+        nn.load_module_from_file(path, [], [])
+
+
+def test_a_missing_file_and_a_folder_are_os_errors(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.mnn", tmp_path):
+        with pytest.raises(OSError, match=path.name):
+            nn.load_module_from_file(path, [], [])
+
+
+def test_unknown_names_are_listed() -> None:
+    with pytest.raises(FormatError, match="nowhere"):
+        nn.load_module_from_file(FOLDER / chosen()[0], [], ["nowhere"])
+
+
+def test_a_chain_of_thousands_of_operators(tmp_path: Path) -> None:
+    F.lazy_eval(True)
+    x = F.placeholder([2], F.NCHW)
+    x.name = "x"
+    y = x
+    for _ in range(3000):
+        y = y + x
+    path = tmp_path / "long.mnn"
+    F.save([y], str(path))
+    (found,) = nn.load_module_from_file(path, [], []).onForward([np.ones(2, np.float32)])
+    assert found.read().tolist() == [3001.0, 3001.0]
+
+
+def test_an_interrupted_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kept.mnn"
+    path.write_bytes(b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    F.lazy_eval(True)
+    x = F.placeholder([2], F.NCHW)
+    with pytest.raises(OSError, match="No space left"):
+        F.save([x + x], str(path))
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["kept.mnn"]
