@@ -8,6 +8,7 @@ what was expected and what to try.
 from __future__ import annotations
 
 __all__ = [
+    "CodegenError",
     "DTypeError",
     "EvaluationError",
     "FormatError",
@@ -59,3 +60,7 @@ class FormatError(MnnError, ValueError):
 
 class ModelInputError(MnnError, ValueError):
     """Inputs given to a module do not fit its declared inputs."""
+
+
+class CodegenError(MnnError, RuntimeError):
+    """A kernel cannot be generated or compiled for this machine."""

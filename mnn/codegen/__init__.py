@@ -1,0 +1,1 @@
+"""Kernel generator: structured LLVM text, targets, templates, object code and its cache."""

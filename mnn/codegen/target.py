@@ -1,0 +1,167 @@
+"""Target descriptions: what a machine has, and the tile sizes that suit it.
+
+Templates ask the description, never the name of a machine. LLVM aborts the process on an intrinsic
+that the target cannot select, so the builder guards each of them by a property here.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass, field, replace
+
+from mnn.errors import CodegenError
+
+__all__ = ["TARGETS", "Target", "host_target"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine that kernels are generated for.
+
+    Attributes:
+        name: key in TARGETS.
+        triple: LLVM target triple; empty means this machine's.
+        cpu, features: as LLVM names them.
+        lanes: float32 elements of one vector register.
+        registers: number of vector registers.
+        masks: loads and stores of part of a vector are instructions.
+        fused: multiply-add with one rounding is an instruction.
+        tiles: GEMM register tiles, (rows, vectors of columns), best first.
+        lane_multiply: multiplying by one lane of a register is free (NEON), so rows of A are read
+            four at a time.
+        bfloat16: dot products of bfloat16 pairs.    int8: dot products of 4 bytes.
+    """
+
+    name: str
+    triple: str
+    cpu: str
+    features: str
+    lanes: int
+    registers: int
+    masks: bool
+    fused: bool
+    tiles: tuple[tuple[int, int], ...]
+    lane_multiply: bool = False
+    bfloat16: bool = False
+    int8: bool = False
+    attributes: tuple[str, ...] = field(
+        default=("nounwind", '"no-trapping-math"="true"', '"no-builtins"')
+    )
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of one vector of float32."""
+        return self.lanes * 4
+
+    def attribute_group(self) -> str:
+        """Return the text of attribute group 0, which every generated function carries."""
+        parts = [*self.attributes, f'"prefer-vector-width"="{self.lanes * 32}"']
+        if self.cpu:
+            parts.append(f'"target-cpu"="{self.cpu}"')
+        if self.features:
+            parts.append(f'"target-features"="{self.features}"')
+        return f"attributes #0 = {{ {' '.join(parts)} }}\n"
+
+
+_X86 = "x86_64-unknown-linux-gnu"
+_ARM = "aarch64-unknown-linux-gnu"
+
+TARGETS: dict[str, Target] = {
+    each.name: each
+    for each in (
+        Target(
+            "avx512",
+            _X86,
+            "x86-64-v4",
+            "",
+            lanes=16,
+            registers=32,
+            masks=True,
+            fused=True,
+            tiles=((14, 2), (12, 2), (8, 3), (7, 4), (6, 4), (14, 1)),
+        ),
+        Target(
+            "avx2",
+            _X86,
+            "x86-64-v3",
+            "",
+            lanes=8,
+            registers=16,
+            masks=True,
+            fused=True,
+            tiles=((6, 2), (4, 3), (12, 1), (4, 2), (14, 1)),
+        ),
+        Target(
+            "sse2",
+            _X86,
+            "x86-64",
+            "",
+            lanes=4,
+            registers=16,
+            masks=False,
+            fused=False,
+            tiles=((4, 2), (6, 1)),
+        ),
+        Target(
+            "neon",
+            _ARM,
+            "cortex-a76",
+            "",
+            lanes=4,
+            registers=32,
+            masks=False,
+            fused=True,
+            tiles=((7, 3), (8, 2), (5, 4)),
+            lane_multiply=True,
+        ),
+    )
+}
+"""Portable descriptions; `host_target` narrows one of them to this machine's CPU."""
+
+
+@functools.cache
+def host_target() -> Target:
+    """Return the description of this machine, or of the one that MNN_TARGET names.
+
+    Raises:
+        CodegenError: MNN_TARGET names no description, or this machine has none.
+    """
+    chosen = os.environ.get("MNN_TARGET", "")
+    if chosen:
+        if chosen not in TARGETS:
+            raise CodegenError(
+                f"MNN_TARGET: found {chosen!r}, expected one of {sorted(TARGETS)}. "
+                "Unset it to use what this machine has."
+            )
+        return TARGETS[chosen]
+    return _detected()
+
+
+def _detected() -> Target:
+    import llvmlite.binding as llvm
+
+    triple = llvm.get_default_triple()
+    features = llvm.get_host_cpu_features()
+    cpu = llvm.get_host_cpu_name()
+    machine = triple.split("-")[0]
+    if machine in ("x86_64", "amd64"):
+        name = "sse2"
+        if features.get("avx2") and features.get("fma"):
+            name = "avx2"
+        if all(features.get(f"avx512{each}") for each in ("f", "bw", "dq", "vl")):
+            name = "avx512"
+        return replace(
+            TARGETS[name],
+            triple=triple,
+            cpu=cpu,
+            features=features.flatten(),
+            bfloat16=name == "avx512" and bool(features.get("avx512bf16")),
+            int8=name == "avx512" and bool(features.get("avx512vnni")),
+        )
+    if machine in ("aarch64", "arm64"):
+        return replace(TARGETS["neon"], triple=triple, cpu=cpu, features=features.flatten())
+    raise CodegenError(
+        f"host_target: this machine is {triple}, expected x86-64 or AArch64. Kernels cannot be "
+        "compiled for it; everything runs on NumPy instead."
+    )
