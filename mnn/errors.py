@@ -17,6 +17,7 @@ __all__ = [
     "IndexRangeError",
     "MnnError",
     "ModelInputError",
+    "SettingError",
     "ShapeError",
     "UnsupportedError",
 ]
@@ -60,6 +61,10 @@ class FormatError(MnnError, ValueError):
 
 class ModelInputError(MnnError, ValueError):
     """Inputs given to a module do not fit its declared inputs."""
+
+
+class SettingError(MnnError, ValueError):
+    """A setting has an unknown name, or a value out of its range."""
 
 
 class CodegenError(MnnError, RuntimeError):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from mnn.errors import EvaluationError, ShapeError
+from mnn.errors import DTypeError, EvaluationError, SettingError, ShapeError
+from mnn.expr.enums import data_format
 from mnn.expr.var import Var
 from mnn.ops.operands import array_of
 
 __all__ = ["DataLoader", "Dataset"]
 
 Array = np.ndarray[Any, Any]
+Item = tuple[Array, data_format]
 Batch = tuple[list[Var], list[Var]]
 
 
@@ -56,23 +59,18 @@ class DataLoader:
             seed: makes the orders reproducible.
 
         Raises:
-            ShapeError: batch_size or num_workers out of range.
-            TypeError: dataset has no length or no items.
+            SettingError: batch_size or num_workers out of range.
+            DTypeError: they are no whole numbers, or dataset has no length or no items.
         """
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
-            raise TypeError(
+            raise DTypeError(
                 f"DataLoader: found {type(dataset).__name__}, expected a Dataset with __getitem__ "
                 "and __len__."
             )
-        if batch_size < 1 or num_workers < 0:
-            raise ShapeError(
-                f"DataLoader: batch_size {batch_size} and num_workers {num_workers}, expected at "
-                "least 1 and 0."
-            )
         self.dataset = dataset
-        self.batch_size = int(batch_size)
+        self.batch_size = _whole("batch_size", batch_size, 1)
         self.shuffle = bool(shuffle)
-        self.num_workers = int(num_workers)
+        self.num_workers = _whole("num_workers", num_workers, 0)
         self._random = np.random.default_rng(seed)
         self._order: Array = np.zeros(0, np.int64)
         self._place = 0
@@ -114,13 +112,13 @@ class DataLoader:
         inputs, targets = zip(*samples, strict=True)
         return _stacked("inputs", inputs), _stacked("targets", targets)
 
-    def _read(self, indices: list[int]) -> list[tuple[list[Array], list[Array]]]:
+    def _read(self, indices: list[int]) -> list[tuple[list[Item], list[Item]]]:
         if self.num_workers == 0:
             return [self._sample(index) for index in indices]
         with ThreadPoolExecutor(self.num_workers) as pool:
             return list(pool.map(self._sample, indices))
 
-    def _sample(self, index: int) -> tuple[list[Array], list[Array]]:
+    def _sample(self, index: int) -> tuple[list[Item], list[Item]]:
         try:
             sample = self.dataset[index]
         except Exception as error:
@@ -132,7 +130,7 @@ class DataLoader:
                 f"DataLoader: sample {index} is {type(sample).__name__}, expected "
                 "(list of inputs, list of targets)."
             )
-        return _values(sample[0]), _values(sample[1])
+        return _items(sample[0]), _items(sample[1])
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of a new pass."""
@@ -141,22 +139,43 @@ class DataLoader:
             yield self.next()
 
 
-def _values(part: Any) -> list[Array]:
-    items = part if isinstance(part, (list, tuple)) else [part]
-    return [array_of(each, "DataLoader") for each in items]
+def _whole(what: str, value: Any, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise DTypeError(
+            f"DataLoader: {what} is {value!r}, expected an int of at least {least}."
+        ) from error
+    if number < least:
+        raise SettingError(f"DataLoader: {what} is {number}, expected at least {least}.")
+    return number
 
 
-def _stacked(what: str, samples: Sequence[list[Array]]) -> list[Var]:
+def _items(part: Any) -> list[Item]:
+    """Return the arrays of a sample with their dimension formats."""
+    values = part if isinstance(part, (list, tuple)) else [part]
+    return [
+        (
+            array_of(each, "DataLoader"),
+            each.data_format if isinstance(each, Var) else data_format.NCHW,
+        )
+        for each in values
+    ]
+
+
+def _stacked(what: str, samples: Sequence[list[Item]]) -> list[Var]:
     counts = {len(each) for each in samples}
     if len(counts) != 1:
         raise ShapeError(f"DataLoader: samples have {sorted(counts)} {what}, expected as many.")
     stacked = []
     for column in zip(*samples, strict=True):
-        shapes = {each.shape for each in column}
-        if len(shapes) != 1:
+        shapes = {array.shape for array, _ in column}
+        formats = {format for _, format in column}
+        if len(shapes) != 1 or len(formats) != 1:
             raise ShapeError(
-                f"DataLoader: {what} of one batch have shapes {sorted(shapes)}, expected one "
-                "shape. Resize or pad the samples."
+                f"DataLoader: {what} of one batch have shapes {sorted(shapes)} in "
+                f"{sorted(each.name for each in formats)}, expected one shape and format. "
+                "Resize, pad or convert the samples."
             )
-        stacked.append(Var(np.stack(column)))
+        stacked.append(Var(np.stack([array for array, _ in column]), formats.pop()))
     return stacked

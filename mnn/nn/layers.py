@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mnn.errors import ShapeError
+from mnn.errors import DTypeError, SettingError, ShapeError
 from mnn.expr.enums import Padding_Mode
-from mnn.expr.modes import recording
-from mnn.expr.var import Var
+from mnn.expr.modes import should_record
+from mnn.expr.var import Var, capture
 from mnn.nn.module import Module
+from mnn.nn.updates import Update, settle, stored
 from mnn.ops.convolution import conv2d
 from mnn.ops.matmul import matmul
 from mnn.ops.normalization import scale_channels
@@ -56,17 +58,44 @@ def _trainable(array: Array) -> Var:
     return var
 
 
-def _pair(name: str, value: Any, what: str) -> tuple[int, int]:
-    numbers = (value, value) if isinstance(value, int) else tuple(int(each) for each in value)
+def _count(name: str, what: str, value: Any, least: int = 1) -> int:
+    """Return a whole number given by the user."""
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise DTypeError(
+            f"{name}: {what} is {value!r}, expected an int of at least {least}."
+        ) from error
+    if number < least:
+        raise ShapeError(f"{name}: {what} is {number}, expected at least {least}.")
+    return number
+
+
+def _pair(name: str, value: Any, what: str, least: int = 1) -> tuple[int, int]:
+    """Return an (x, y) pair given as such or as one number for both."""
+    numbers = (value, value) if hasattr(value, "__index__") and not np.ndim(value) else value
+    if not isinstance(numbers, (list, tuple, np.ndarray)):
+        raise DTypeError(f"{name}: {what} is {value!r}, expected an int or an (x, y) pair of ints.")
     if len(numbers) != 2:
         raise ShapeError(f"{name}: {what} is {value!r}, expected an (x, y) pair.")
-    return numbers[0], numbers[1]
+    return _count(name, what, numbers[0], least), _count(name, what, numbers[1], least)
 
 
-def _positive(name: str, **numbers: int) -> None:
-    for what, number in numbers.items():
-        if number < 1:
-            raise ShapeError(f"{name}: {what} is {number}, expected at least 1.")
+def _number(name: str, what: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise DTypeError(f"{name}: {what} is {value!r}, expected a number.") from error
+
+
+def _padding_mode(mode: Any) -> Padding_Mode:
+    try:
+        return Padding_Mode(mode)
+    except ValueError as error:
+        raise SettingError(
+            f"conv: padding_mode is {mode!r}, expected one of "
+            f"{[each.name for each in Padding_Mode]} of mnn.expr."
+        ) from error
 
 
 class conv(Module):  # noqa: N801 - reference name
@@ -94,27 +123,24 @@ class conv(Module):  # noqa: N801 - reference name
             padding_mode: CAFFE uses `padding`; VALID none; SAME keeps `ceil(size / stride)`.
 
         Raises:
-            ShapeError: a count below 1, or unequal channels of a depthwise convolution.
+            ShapeError: a number out of range, or unequal channels of a depthwise convolution.
+            DTypeError: something else than whole numbers.
+            SettingError: an unknown padding mode.
         """
         super().__init__()
+        in_channels = _count("conv", "in_channels", in_channels)
+        out_channels = _count("conv", "out_channels", out_channels)
         kernel = _pair("conv", kernel_size, "kernel_size")
-        _positive(
-            "conv",
-            in_channels=in_channels,
-            out_channels=out_channels,
-            kernel_width=kernel[0],
-            kernel_height=kernel[1],
-        )
         if depthwise and in_channels != out_channels:
             raise ShapeError(
                 f"conv: a depthwise convolution of {in_channels} to {out_channels} channels. "
                 "Expected equal numbers."
             )
         self.stride = _pair("conv", stride, "stride")
-        self.padding = _pair("conv", padding, "padding")
+        self.padding = _pair("conv", padding, "padding", 0)
         self.dilation = _pair("conv", dilation, "dilation")
         self.group = in_channels if depthwise else 1
-        mode = Padding_Mode(padding_mode)
+        mode = _padding_mode(padding_mode)
         if mode is Padding_Mode.VALID and any(self.padding):
             # VALID with explicit padding is only ever meant as explicit padding.
             mode = Padding_Mode.CAFFE
@@ -150,10 +176,11 @@ class linear(Module):  # noqa: N801
             bias: add a bias.
 
         Raises:
-            ShapeError: a size below 1.
+            ShapeError: a size below 1.    DTypeError: a size that is no whole number.
         """
         super().__init__()
-        _positive("linear", in_channels=in_channels, out_channels=out_channels)
+        in_channels = _count("linear", "in_channels", in_channels)
+        out_channels = _count("linear", "out_channels", out_channels)
         self.bias = _trainable(np.zeros((1, out_channels), np.float32)) if bias else None
         self.weight = _uniform((out_channels, in_channels), in_channels)
 
@@ -170,6 +197,9 @@ class batch_norm(Module):  # noqa: N801
     batch` (population variance). Otherwise the running statistics normalise; they start at 0.
     """
 
+    _transient = ("_pending",)
+    _pending: list[Update]
+
     def __init__(
         self, channels: int, dims: int = 4, momentum: float = 0.99, epsilon: float = 1e-5
     ) -> None:
@@ -182,20 +212,35 @@ class batch_norm(Module):  # noqa: N801
             epsilon: added to the variance.
 
         Raises:
-            ShapeError: a number is out of its range.
+            SettingError, ShapeError: a number is out of its range.    DTypeError: not a number.
         """
         super().__init__()
-        _positive("batch_norm", channels=channels)
-        if not 2 <= dims <= 5 or not 0 <= momentum <= 1:
-            raise ShapeError(
-                f"batch_norm: dims {dims} and momentum {momentum}, expected 2..5 and [0, 1]."
+        self.channels = _count("batch_norm", "channels", channels)
+        self.dims = _count("batch_norm", "dims", dims, 2)
+        self.momentum = _number("batch_norm", "momentum", momentum)
+        self.epsilon = _number("batch_norm", "epsilon", epsilon)
+        if self.dims > 5 or not 0 <= self.momentum <= 1 or not 0 <= self.epsilon < math.inf:
+            raise SettingError(
+                f"batch_norm: dims {dims}, momentum {momentum} and epsilon {epsilon}, expected "
+                "2..5, a number in [0, 1] and one of at least 0."
             )
-        self.channels, self.dims = channels, dims
-        self.momentum, self.epsilon = float(momentum), float(epsilon)
-        self.gamma = _trainable(np.ones(channels, np.float32))
-        self.beta = _trainable(np.zeros(channels, np.float32))
-        self.running_variance = _statistic(channels)
-        self.running_mean = _statistic(channels)
+        self.gamma = _trainable(np.ones(self.channels, np.float32))
+        self.beta = _trainable(np.zeros(self.channels, np.float32))
+        self._own["running_variance"] = stored(np.zeros(self.channels, np.float32))
+        self._own["running_mean"] = stored(np.zeros(self.channels, np.float32))
+        self._renew()
+
+    @property
+    def running_variance(self) -> Var:
+        """Running population variance; not trained, but listed and saved with the parameters."""
+        settle(self._pending)
+        return self._own["running_variance"]
+
+    @property
+    def running_mean(self) -> Var:
+        """Running mean; not trained, but listed and saved with the parameters."""
+        settle(self._pending)
+        return self._own["running_mean"]
 
     def forward(self, x: Any) -> Var:
         """Return x normalised per channel.
@@ -218,42 +263,41 @@ class batch_norm(Module):  # noqa: N801
             mean = reduce_mean(operand, axes)
             centred = scale_channels(operand, mean * 0 + 1, -mean, layout=layout)
             variance = reduce_mean(square(centred), axes)
-            self._update(mean, variance)
+            self._observe(mean, variance)
         factor = self.gamma * rsqrt(variance + self.epsilon)
         result: Var = scale_channels(operand, factor, self.beta - mean * factor, layout=layout)
         return result
 
-    def _update(self, mean: Var, variance: Var) -> None:
-        """Replace the running statistics by expressions of this batch."""
-        settle([self.running_mean, self.running_variance])
+    def _observe(self, mean: Var, variance: Var) -> None:
+        """Have the running statistics follow this batch: now, or in the next training step."""
+        settle(self._pending)
+        # What could not be computed yet is continued, not lost.
+        bases = {id(each.target): each.next for each in self._pending if not each.applied}
         keep, take = self.momentum, 1.0 - self.momentum
-        self.running_variance = _detached(self.running_variance * keep + variance * take)
-        self.running_mean = _detached(self.running_mean * keep + mean * take)
+        self._pending = []
+        for name, batch in (("running_variance", variance), ("running_mean", mean)):
+            target = self._own[name]
+            follow = bases.get(id(target), target) * keep + batch * take
+            if should_record():
+                self._pending.append(Update(target, follow, capture(batch).node))
+            else:
+                target.write(follow._array())
 
+    def _updates(self) -> list[Update]:
+        return self._pending
 
-def _statistic(count: int) -> Var:
-    var = Var(np.zeros(count, np.float32))
-    with recording():
-        var.fix_as_const()
-    return var
+    def _waiting(self) -> list[Update]:
+        return self._pending
 
-
-def _detached(statistic: Var) -> Var:
-    """Return a statistic that was computed already as a constant; a pending one as it is."""
-    if statistic._value is not None or statistic._ref is None:
-        return Var(statistic._array().copy())
-    return statistic
-
-
-def settle(statistics: Sequence[Var]) -> None:
-    """Compute running statistics that are still expressions of an earlier batch."""
-    for each in statistics:
-        if each._ref is not None and not each._ref.node.is_leaf:
-            each.fix_as_const()
+    def _renew(self) -> None:
+        self._pending = []
 
 
 class dropout(Module):  # noqa: N801
     """In training, zeroes a fraction of the elements and scales the rest; else passes through."""
+
+    _transient = ("_draw",)
+    _draw: Var
 
     def __init__(self, dropout_ratio: float) -> None:
         """Make the layer.
@@ -262,18 +306,26 @@ class dropout(Module):  # noqa: N801
             dropout_ratio: fraction to zero, in [0, 1).
 
         Raises:
-            ShapeError: out of range.
+            SettingError: out of range.    DTypeError: not a number.
         """
         super().__init__()
-        if not 0 <= dropout_ratio < 1:
-            raise ShapeError(f"dropout: ratio {dropout_ratio}, expected a number in [0, 1).")
-        self.ratio = float(dropout_ratio)
+        self.ratio = _number("dropout", "ratio", dropout_ratio)
+        if not 0 <= self.ratio < 1:
+            raise SettingError(f"dropout: ratio {dropout_ratio}, expected a number in [0, 1).")
+        self._renew()
 
     def forward(self, x: Any) -> Var:
         """Return x, in training with elements dropped."""
         operand = as_var(x, "dropout")
         if not self.is_training or self.ratio == 0:
             return operand
-        chance = uniform_numbers(shape_of(operand), seed=_next_seed())
+        # A graph that is trained again and again draws anew each time: a step counts up.
+        chance = uniform_numbers(shape_of(operand), self._draw, seed=_next_seed())
         kept: Var = (chance >= self.ratio) * (1.0 / (1.0 - self.ratio))
         return operand * kept
+
+    def _updates(self) -> list[Update]:
+        return [Update(self._draw, self._draw + 1, capture(self._draw).node)]
+
+    def _renew(self) -> None:
+        self.__dict__["_draw"] = stored(np.zeros(1, np.int32))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mnn.errors import FormatError, ModelInputError
+from mnn.errors import DTypeError, FormatError, GraphError, ModelInputError, ShapeError
 from mnn.expr.enums import Backend, MemoryMode, PowerMode, PrecisionMode
 from mnn.expr.evaluate import run_graph
 from mnn.expr.graph import Graph, rebuild
@@ -19,7 +19,7 @@ from mnn.expr.symbols import Symbol, shape_numbers
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var, capture, var_of
 from mnn.nn.module import Module
-from mnn.nn.runtime import RuntimeManager
+from mnn.nn.runtime import RuntimeManager, create_runtime_manager
 from mnn.ops.convert import convert
 from mnn.ops.operands import array_of
 
@@ -94,6 +94,12 @@ class LoadedModule(Module):
             self._fitted(value, node, name)
             for value, node, name in zip(values, nodes, self._input_names, strict=True)
         ]
+        try:
+            return self._results(fitted)
+        except ShapeError as error:
+            raise ModelInputError(self._unfitting(fitted, error)) from error
+
+    def _results(self, fitted: Sequence[Var]) -> list[Var]:
         if should_record() or any(_tracked(each) for each in fitted) or self._trainable():
             refs = self._graph.bind([capture(each) for each in fitted], unique=True)
             return [var_of(ref) for ref in refs]
@@ -102,6 +108,18 @@ class LoadedModule(Module):
             Var(_own(array), ref.type.format)
             for array, ref in zip(arrays, self._graph.outputs, strict=True)
         ]
+
+    def _unfitting(self, fitted: Sequence[Var], error: ShapeError) -> str:
+        """Return the message for sizes that the model's own operators do not accept."""
+        pairs = [
+            f"{name} {list(each.shape)} (declared "
+            f"{'any' if node.types[0].shape is None else list(shape_numbers(node.types[0].shape))})"
+            for name, each, node in zip(self._input_names, fitted, self._graph.inputs, strict=True)
+        ]
+        return (
+            f"forward: the model does not work with inputs {', '.join(pairs)}: {error} Give the "
+            "declared sizes."
+        )
 
     def _trainable(self) -> bool:
         return any(ref.node.trainable for ref in self._graph.outputs)
@@ -151,7 +169,7 @@ class LoadedModule(Module):
             if node.kind == TRAINABLE
         }
         outputs = rebuild(self._graph.outputs, replacements)
-        return LoadedModule(
+        twin = LoadedModule(
             Graph(self._graph.inputs, outputs),
             self._input_names,
             self._output_names,
@@ -159,6 +177,9 @@ class LoadedModule(Module):
             shape_mutable=self._shape_mutable,
             runtime=self._runtime,
         )
+        twin.set_name(self.name)
+        twin.train(self.is_training)
+        return twin
 
     def __repr__(self) -> str:
         inputs, outputs = ", ".join(self._input_names), ", ".join(self._output_names)
@@ -218,9 +239,19 @@ def _misfit(var: Var, declared: TensorType, *, exact: bool = False) -> str:
         if exact or (axis == channel and len(wanted) > 2):
             return (
                 f"{described} ({declared.format.name}): size {got} on axis {axis}. "
-                "Check the layout and the channels."
+                f"{_advice(found, declared)}"
             )
     return ""
+
+
+def _advice(found: Sequence[int], declared: TensorType) -> str:
+    """Return what to try when sizes differ: name the other layout where the sizes tell it."""
+    channel = declared.channel_axis
+    other = 1 if declared.format.channel_last else len(found) - 1
+    if len(found) > 2 and found[other] == (declared.shape or ())[channel]:
+        layout = "NCHW" if declared.format.channel_last else "NHWC"
+        return f"The data looks like {layout}: make it with const(data, shape, {layout})."
+    return "Check the layout and the channels."
 
 
 # --- loading -------------------------------------------------------------------------------------
@@ -255,13 +286,19 @@ def load_module_from_file(
     Raises:
         OSError: the file cannot be read.
         FormatError: it is damaged, or a name is not in it.
+        DTypeError: the file is no path, names are no lists of str, or the manager is something
+            else.
+        SettingError: a setting has an unknown name or value.
         UnsupportedError: the outputs need operators that are not supported; all are named.
     """
     from mnn.format.model import load_model
 
-    Backend(backend), MemoryMode(memory_mode), PowerMode(power_mode), PrecisionMode(precision_mode)
-    external = runtime_manager.external_path if runtime_manager is not None else ""
-    model = load_model(file, external_path=external or None)
+    runtime = _runtime(
+        runtime_manager, backend, memory_mode, power_mode, precision_mode, thread_num
+    )
+    input_names = _name_list("input_names", input_names)
+    output_names = _name_list("output_names", output_names)
+    model = load_model(file, external_path=runtime.external_path or None)
     graph, inputs, outputs = model.select(input_names, output_names)
     return LoadedModule(
         graph,
@@ -269,8 +306,47 @@ def load_module_from_file(
         outputs,
         info={"version": model.version, "bizCode": model.biz_code},
         shape_mutable=shape_mutable,
-        runtime=runtime_manager,
+        runtime=runtime,
     )
+
+
+def _runtime(
+    manager: Any, backend: Any, memory: Any, power: Any, precision: Any, threads: Any
+) -> RuntimeManager:
+    """Return the manager that was given, or one of the single settings."""
+    if manager is None:
+        return create_runtime_manager(
+            [
+                {
+                    "backend": backend,
+                    "memory": memory,
+                    "power": power,
+                    "precision": precision,
+                    "numThread": threads,
+                }
+            ]
+        )
+    if not isinstance(manager, RuntimeManager):
+        raise DTypeError(
+            f"load_module_from_file: runtime_manager is {type(manager).__name__}, expected the "
+            "result of create_runtime_manager(({...},))."
+        )
+    return manager
+
+
+def _name_list(what: str, names: Any) -> list[str]:
+    """Return names as a list; None and empty lists mean all."""
+    names = [] if names is None else names
+    if not isinstance(names, (list, tuple)) or not all(isinstance(each, str) for each in names):
+        raise DTypeError(
+            f"load_module_from_file: {what} is {names!r}, expected a list of names such as "
+            '["data"]. An empty list means all.'
+        )
+    if what == "input_names" and len(set(names)) != len(names):
+        raise FormatError(
+            f"load_module_from_file: {what} {list(names)} names an input twice. Name each once."
+        )
+    return list(names)
 
 
 def load_module(
@@ -280,13 +356,18 @@ def load_module(
 
     Args:
         inputs: where the part begins.    outputs: where it ends.
-        for_training: turn its float constants with two or more elements into trainable parameters.
+        for_training: turn its float constants of one or more dimensions into trainable parameters.
 
     Raises:
-        FormatError: an input is a computed value that holds no graph node.
+        DTypeError: inputs or outputs are no lists of Vars.
+        GraphError: there are no outputs, or none of the inputs leads to them.
     """
+    inputs, outputs = _var_list("inputs", inputs), _var_list("outputs", outputs)
     if not outputs:
-        raise FormatError("load_module: found no outputs, expected at least one.")
+        raise GraphError(
+            "load_module: found no outputs, expected at least one Var to compute. Take them from "
+            "expr.load_as_dict or a recorded graph."
+        )
     refs = [capture(each) for each in outputs]
     replacements: dict[Node, list[Ref]] = {}
     leaves: list[Node] = []
@@ -301,6 +382,11 @@ def load_module(
         ]
         held[ref.port] = Ref(node, 0)
         replacements[ref.node] = held
+    if inputs and not any(node in replacements for node in walk(refs)):
+        raise GraphError(
+            "load_module: the outputs do not depend on any of the inputs. Expected parts of one "
+            "recorded graph. Results of eager mode hold none: record after expr.lazy_eval(True)."
+        )
     if for_training:
         for node in walk(refs):
             if node.kind == CONST and node not in replacements and _is_weight(node):
@@ -311,6 +397,17 @@ def load_module(
         [each.name or f"input{number}" for number, each in enumerate(inputs)],
         [each.name or f"output{number}" for number, each in enumerate(outputs)],
     )
+
+
+def _var_list(what: str, values: Any) -> list[Var]:
+    if isinstance(values, Var):
+        return [values]
+    if not isinstance(values, (list, tuple)) or not all(isinstance(each, Var) for each in values):
+        raise DTypeError(
+            f"load_module: {what} is {type(values).__name__}, expected a list of Vars only. Take "
+            "them from expr.load_as_dict or a recorded graph."
+        )
+    return list(values)
 
 
 def _is_weight(node: Node) -> bool:

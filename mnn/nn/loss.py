@@ -7,6 +7,7 @@ from typing import Any
 from mnn.errors import ShapeError
 from mnn.expr.var import Var
 from mnn.ops.arithmetic import maximum
+from mnn.ops.convert import cast
 from mnn.ops.operands import as_var
 from mnn.ops.reduce import reduce_mean, reduce_sum
 from mnn.ops.unary import abs, log, square
@@ -24,6 +25,9 @@ def _checked(name: str, predicts: Any, targets: Any) -> tuple[Var, Var]:
             f"{name}: predictions have shape {p.shape} and targets {t.shape}, expected equal "
             "shapes (rows, values). Use one_hot for class numbers."
         )
+    if t.dtype.kind in "biu" and p.dtype.kind == "f":
+        # Classes from one_hot are integers: without this, NumPy's promotion gives float64.
+        t = cast(t, p.dtype)
     return p, t
 
 

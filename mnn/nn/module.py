@@ -4,36 +4,48 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mnn.errors import ShapeError
+from mnn.errors import DTypeError, GraphError, ShapeError
 from mnn.expr.var import Var
+from mnn.expr.write import matching_array
+from mnn.nn.updates import Update, settle
+from mnn.ops.operands import array_of
 
-__all__ = ["EmptyModule", "Module", "dummy"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["EmptyModule", "Module", "distinct", "dummy"]
 
 
 class Module:
     """Base class of networks.
 
-    Subclasses call `super().__init__()` first, assign children (Modules) and parameters (Vars) to
-    attributes, and define `forward`. Calling a module calls `forward`.
+    Subclasses assign children (Modules) and parameters (Vars) to attributes in `__init__` and
+    define `forward`. Calling a module calls `forward`.
     """
 
     _children: dict[str, Module]
     _own: dict[str, Var]
     _name: str
+    _training: bool
+    # Attributes that belong to the graphs of this very object.
+    _transient: tuple[str, ...] = ()
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        """Return a module that is ready for attributes, also when `super().__init__` is omitted."""
+        module = object.__new__(cls)
+        module.__dict__.update(_children={}, _own={}, _training=True, _name="")
+        return module
 
     def __init__(self) -> None:
-        object.__setattr__(self, "_children", {})
-        object.__setattr__(self, "_own", {})
-        object.__setattr__(self, "_training", True)
-        object.__setattr__(self, "_name", "")
+        """Make an empty module."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if "_children" not in self.__dict__:
-            raise AttributeError(
-                f"{type(self).__name__}: {name} is assigned before super().__init__() was called. "
-                "Call it first in __init__."
+        if isinstance(value, Module) and any(each is self for each in value.modules()):
+            raise GraphError(
+                f"{type(self).__name__}.{name}: the module would contain itself. Expected a module "
+                "that does not hold this one. Keep a back reference in a list or a weakref."
             )
         self._children.pop(name, None)
         self._own.pop(name, None)
@@ -67,7 +79,16 @@ class Module:
         return self.forward(*inputs)
 
     def onForward(self, inputs: Sequence[Any]) -> list[Var]:  # noqa: N802 - reference name
-        """Return the results for a list of inputs as a list."""
+        """Return the results for a list of inputs as a list.
+
+        Raises:
+            DTypeError: the inputs are not in a list or tuple.
+        """
+        if not isinstance(inputs, (list, tuple)):
+            raise DTypeError(
+                f"onForward: found {type(inputs).__name__}, expected a list of inputs. "
+                "Use forward for a single one."
+            )
         result = self.forward(*inputs)
         return list(result) if isinstance(result, (list, tuple)) else [result]
 
@@ -86,46 +107,86 @@ class Module:
     # --- parameters ------------------------------------------------------------------------------
 
     def modules(self) -> Iterator[Module]:
-        """Yield this module and everything below it, parents first."""
-        yield self
-        for child in self._children.values():
-            yield from child.modules()
+        """Yield this module and everything below it once, parents first."""
+        seen: set[int] = set()
+        stack: list[Module] = [self]
+        while stack:
+            module = stack.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield module
+                stack.extend(reversed(list(module._children.values())))
 
-    def _own_parameters(self) -> list[Var]:
-        return list(self._own.values())
+    def _waiting(self) -> list[Update]:
+        """Return updates that are due even if no training step follows."""
+        return []
+
+    def _updates(self) -> list[Update]:
+        """Return what a training step on the latest forward pass has to change besides weights."""
+        return []
+
+    def _settle(self) -> None:
+        """Apply due updates here and below, computed together."""
+        settle(update for module in self.modules() for update in module._waiting())
+
+    def _collect(self) -> list[Var]:
+        """Return the stored values as they are, unfinished updates not applied."""
+        found: list[Var] = []
+        seen: set[int] = set()
+        stack: list[Module] = [self]
+        while stack:
+            module = stack.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                found.extend(module._own.values())
+                stack.extend(module._children.values())
+        return distinct(found)
 
     @property
     def parameters(self) -> list[Var]:
-        """Parameters: own ones first, then those of children, the last registered child first."""
-        found = self._own_parameters()
-        for child in reversed(list(self._children.values())):
-            found.extend(child.parameters)
-        return found
+        """Parameters: own ones first, then those of children, the last registered child first.
 
-    def load_parameters(self, parameters: Sequence[Var]) -> bool:
+        A parameter that several layers share is listed once.
+        """
+        self._settle()
+        return self._collect()
+
+    def load_parameters(self, parameters: Sequence[Any]) -> bool:
         """Copy values into the parameters, in the order of `parameters`.
+
+        Args:
+            parameters: Vars or arrays, such as `expr.load_as_list` gives.
 
         Returns:
             True.
 
         Raises:
-            ShapeError: another number of Vars, or another shape; nothing is changed then.
+            ShapeError: another number of values, or another shape; nothing is changed then.
+            DTypeError: no list, or numbers that do not fit; nothing is changed then.
         """
+        if not isinstance(parameters, (list, tuple)):
+            raise DTypeError(
+                f"load_parameters: found {type(parameters).__name__}, expected a list of Vars. "
+                "Use expr.load_as_list, or list(values.values()) of a dict."
+            )
         own = self.parameters
-        values = [each if isinstance(each, Var) else Var(each) for each in parameters]
-        if len(values) != len(own):
+        arrays = [array_of(each, "load_parameters") for each in parameters]
+        if len(arrays) != len(own):
             raise ShapeError(
-                f"load_parameters: found {len(values)} values for {len(own)} parameters. "
+                f"load_parameters: found {len(arrays)} values for {len(own)} parameters. "
                 "Save and load the same architecture."
             )
-        for position, (mine, theirs) in enumerate(zip(own, values, strict=True)):
-            if mine.shape != theirs.shape:
+        for position, (mine, array) in enumerate(zip(own, arrays, strict=True)):
+            if mine.shape != array.shape:
                 raise ShapeError(
-                    f"load_parameters: value {position} has shape {theirs.shape}, expected "
-                    f"{mine.shape} ({mine.name or 'unnamed'})."
+                    f"load_parameters: value {position} has shape {list(array.shape)}, expected "
+                    f"{mine.shape} ({mine.name or 'unnamed'}). Save and load the same architecture."
                 )
-        arrays = [each._array().copy() for each in values]
-        for mine, array in zip(own, arrays, strict=True):
+        fitted = [
+            matching_array(array, array.shape, mine.dtype)
+            for mine, array in zip(own, arrays, strict=True)
+        ]
+        for mine, array in zip(own, fitted, strict=True):
             mine.write(array)
         return True
 
@@ -168,25 +229,37 @@ class Module:
         """Return a copy with parameters of its own."""
         return copy.deepcopy(self)
 
+    def _renew(self) -> None:
+        """Make what copies do not share and files do not hold; called by copies."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._settle()
+        hidden = set(self._transient)
+        return {name: value for name, value in self.__dict__.items() if name not in hidden}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._renew()
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Module:
-        twin = object.__new__(type(self))
+        twin = type(self).__new__(type(self))
         memo[id(self)] = twin
-        for name in ("_children", "_own"):
-            object.__setattr__(twin, name, {})
-        for name, value in self.__dict__.items():
-            if name in ("_children", "_own"):
-                continue
-            object.__setattr__(twin, name, copy.deepcopy(value, memo))
-        for name, child in self._children.items():
-            twin._children[name] = copy.deepcopy(child, memo)
-        for name, parameter in self._own.items():
-            held = twin.__dict__.get(name)
-            twin._own[name] = held if held is not None else copy.deepcopy(parameter, memo)
+        twin.__dict__.update(copy.deepcopy(self.__getstate__(), memo))
+        twin._renew()
         return twin
 
     def __repr__(self) -> str:
         children = ", ".join(f"{name}={child!r}" for name, child in self._children.items())
         return f"{type(self).__name__}({children})"
+
+
+def distinct(parameters: Sequence[Var]) -> list[Var]:
+    """Return the parameters in order, each stored value once."""
+    seen: dict[int, Var] = {}
+    for each in parameters:
+        cell = each._ref.node.cell if each._ref is not None else None
+        seen.setdefault(id(each) if cell is None else id(cell), each)
+    return list(seen.values())
 
 
 class EmptyModule(Module):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mnn.errors import MnnError
+from mnn.errors import SettingError
 from mnn.expr.enums import Backend, MemoryMode, PowerMode, PrecisionMode
 
 __all__ = [
@@ -20,11 +21,8 @@ __all__ = [
 ]
 
 MAX_CONFIGS = 5
-MAX_THREADS = 64
-
-
-class ConfigError(MnnError, ValueError):
-    """A runtime setting has an unknown name or value."""
+# For GPU devices the number is a sum of tuning flags, which are larger than thread counts.
+MAX_THREADS = 4096
 
 
 class SessionMode(enum.IntEnum):
@@ -103,36 +101,40 @@ def _member(key: str, value: Any, kind: type[enum.IntEnum]) -> Any:
         found = names.get(value.lower())
         if found is not None:
             return found
-    elif isinstance(value, int) and not isinstance(value, bool):
+    elif not isinstance(value, bool):
         try:
-            return kind(value)
-        except ValueError:
+            return kind(operator.index(value))
+        except (TypeError, ValueError):
             pass
-    raise ConfigError(
+    raise SettingError(
         f"runtime config: {key}={value!r} is unknown. Expected one of {sorted(kind.__members__)} "
         f"or a number in {sorted(int(member) for member in kind)}."
     )
 
 
 def _thread_count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_THREADS:
-        raise ConfigError(
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if not 0 < number <= MAX_THREADS:
+        raise SettingError(
             f"runtime config: numThread={value!r}, expected an int in 1..{MAX_THREADS}."
         )
-    return value
+    return number
 
 
 def _names(key: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ConfigError(f"runtime config: {key}={value!r}, expected a tuple of names.")
+        raise SettingError(f"runtime config: {key}={value!r}, expected a tuple of names.")
     if not all(isinstance(each, str) for each in value):
-        raise ConfigError(f"runtime config: {key}={value!r}, expected names (str) only.")
+        raise SettingError(f"runtime config: {key}={value!r}, expected names (str) only.")
     return tuple(value)
 
 
 def _parse(settings: Mapping[str, Any]) -> RuntimeConfig:
     if not isinstance(settings, Mapping):
-        raise ConfigError(
+        raise SettingError(
             f"runtime config: found {type(settings).__name__}, expected a dict such as "
             '{"backend": "CPU", "numThread": 4}.'
         )
@@ -148,7 +150,7 @@ def _parse(settings: Mapping[str, Any]) -> RuntimeConfig:
     }
     unknown = sorted(set(settings) - set(parsers))
     if unknown:
-        raise ConfigError(
+        raise SettingError(
             f"runtime config: unknown keys {unknown}. Expected some of {sorted(parsers)}."
         )
     config = RuntimeConfig()
@@ -201,7 +203,7 @@ class RuntimeManager:
         single = isinstance(value, int)
         several = isinstance(value, (list, tuple)) and all(isinstance(each, int) for each in value)
         if not single and not several:
-            raise ConfigError(
+            raise SettingError(
                 f"set_hint: {known.name}={value!r}, expected an int or a list of ints."
             )
         self.hints[known] = value if isinstance(value, int) else tuple(value)
@@ -234,12 +236,12 @@ def create_runtime_manager(configs: Sequence[Mapping[str, Any]]) -> RuntimeManag
         2
     """
     if isinstance(configs, (str, Mapping)) or not isinstance(configs, Sequence):
-        raise ConfigError(
+        raise SettingError(
             f"create_runtime_manager: found {type(configs).__name__}, expected a tuple of dicts. "
             "Write ({...},) for one."
         )
     if not 1 <= len(configs) <= MAX_CONFIGS:
-        raise ConfigError(
+        raise SettingError(
             f"create_runtime_manager: found {len(configs)} configs, expected 1 to {MAX_CONFIGS}."
         )
     return RuntimeManager(tuple(_parse(each) for each in configs))

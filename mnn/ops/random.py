@@ -30,9 +30,10 @@ def _no_gradient(call: GradCall) -> list[Var | None]:
     return [None] * len(call.inputs)
 
 
-def _generator(seed: tuple[int, ...]) -> np.random.Generator:
-    # Counter-based: the same node gives the same numbers whenever it is computed.
-    return np.random.Generator(np.random.Philox(list(seed)))
+def _generator(seed: tuple[int, ...], draw: Array | None) -> np.random.Generator:
+    # Counter-based: the same node gives the same numbers for the same draw.
+    numbers = [] if draw is None else [abs(int(each)) for each in draw.reshape(-1)]
+    return np.random.Generator(np.random.Philox([*seed, *numbers]))
 
 
 def _infer_random(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
@@ -49,21 +50,35 @@ def _infer_random(types: Sequence[TensorType], attributes: Mapping[str, Any]) ->
 
 
 def _uniform_reference(
-    shape: Array, *, low: float, high: float, seed: tuple[int, ...], dtype: np.dtype[Any]
+    shape: Array,
+    draw: Array | None = None,
+    *,
+    low: float,
+    high: float,
+    seed: tuple[int, ...],
+    dtype: np.dtype[Any],
 ) -> Array:
     sizes = tuple(int(each) for each in shape.reshape(-1))
     if any(size < 0 for size in sizes):
         raise ShapeError(f"random: found shape {list(sizes)}, expected sizes >= 0.")
-    numbers = _generator(seed).random(sizes, np.float32 if dtype == np.float32 else np.float64)
+    numbers = _generator(seed, draw).random(
+        sizes, np.float32 if dtype == np.float32 else np.float64
+    )
     result: Array = np.asarray(low + numbers * numbers.dtype.type(high - low)).astype(dtype)
     return result
 
 
 def _normal_reference(
-    shape: Array, *, mean: float, scale: float, seed: tuple[int, ...], dtype: np.dtype[Any]
+    shape: Array,
+    draw: Array | None = None,
+    *,
+    mean: float,
+    scale: float,
+    seed: tuple[int, ...],
+    dtype: np.dtype[Any],
 ) -> Array:
     sizes = tuple(int(each) for each in shape.reshape(-1))
-    numbers = _generator(seed).standard_normal(sizes)
+    numbers = _generator(seed, draw).standard_normal(sizes)
     result: Array = np.asarray(mean + numbers * scale).astype(dtype)
     return result
 
@@ -72,7 +87,7 @@ _FLOAT: np.dtype[Any] = np.dtype(np.float32)
 
 uniform_numbers = OpSpec(
     "random_uniform",
-    ("shape",),
+    ("shape", "draw?"),
     _infer_random,
     _uniform_reference,
     "random",
@@ -84,14 +99,15 @@ uniform_numbers = OpSpec(
         Sample((_ints(2, 3),), {"seed": (1, 2)}, gradient=False),
         Sample((_ints(0),), {"seed": (1, 2)}, gradient=False),
         Sample((_ints(4),), {"seed": (1,), "low": -3.0, "high": 5.0}, gradient=False),
+        Sample((_ints(4), _ints(7)), {"seed": (1,)}, gradient=False),
     ),
     bad=(BadCall("negative size", (_ints(-1),), ShapeError, {"seed": (1,)}),),
-    doc="uniform random numbers in [low, high), the same for the same seed",
+    doc="uniform random numbers in [low, high), the same for the same seed and draw",
 )
 
 normal_numbers = OpSpec(
     "random_normal",
-    ("shape",),
+    ("shape", "draw?"),
     _infer_random,
     _normal_reference,
     "random",
@@ -104,7 +120,7 @@ normal_numbers = OpSpec(
         Sample((_ints(0),), {"seed": (1, 2)}, gradient=False),
         Sample((_ints(4),), {"seed": (1,), "mean": 3.0, "scale": 0.5}, gradient=False),
     ),
-    doc="normal random numbers, the same for the same seed",
+    doc="normal random numbers, the same for the same seed and draw",
 )
 
 

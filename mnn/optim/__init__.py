@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mnn.optim.optimizer import ADAM, SGD, Grad, Optimizer, Regularization_Method
+from mnn.optim.optimizer import Grad, Optimizer
+from mnn.optim.rules import ADAM, SGD
+from mnn.optim.settings import Regularization_Method
 
 L1, L2, L1L2 = (
     Regularization_Method.L1,
