@@ -41,8 +41,9 @@ def set_seed(seed: int) -> None:
     _seeds = itertools.count()
 
 
-def _next_seed() -> tuple[int, int]:
-    return (_base, next(_seeds))
+def _next_seed() -> tuple[int]:
+    # One number, so that a file, which holds two, has room for the draw of a dropout.
+    return ((_base * 1_000_003 + next(_seeds)) % 2**31,)
 
 
 def _uniform(shape: Sequence[int], fan_in: int) -> Var:

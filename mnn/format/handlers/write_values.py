@@ -184,7 +184,12 @@ def _where(call: NodeCall) -> None:
 @encoder("random_uniform", "random_normal")
 def _random(call: NodeCall) -> None:
     attributes = call.attributes
-    seed = [*attributes["seed"], 0, 0][:2]
+    seed = list(attributes["seed"])
+    if len(call.node.inputs) > 1 and call.node.inputs[1] is not None:
+        # The file holds two numbers: what was drawn last becomes one of them.
+        draw = call.constant_input(1)
+        seed += [0] if draw is None else [int(each) for each in draw.reshape(-1)]
+    seed = [*seed, 0, 0][:2]
     name = "RandomUniform" if call.node.kind == "random_uniform" else "RandomNormal"
     low, high = ("low", "high") if name == "RandomUniform" else ("mean", "scale")
     main = {
@@ -194,4 +199,4 @@ def _random(call: NodeCall) -> None:
         "low": attributes[low],
         "high": attributes[high],
     }
-    call.emit(name, "RandomUniform", main)
+    call.emit(name, "RandomUniform", main, inputs=call.inputs[:1])
