@@ -10,6 +10,7 @@ import numpy as np
 
 from mnn.errors import DTypeError, UnsupportedError
 from mnn.expr.enums import data_format
+from mnn.expr.graph import Graph
 from mnn.expr.node import INPUT, Node, Ref, walk
 from mnn.expr.symbols import shape_numbers
 from mnn.expr.types import TensorType
@@ -177,6 +178,7 @@ class Encoder:
     Attributes:
         ops: operator tables written so far.    names: tensor names by index.
         tensors: index of each node's results.
+        subgraphs: bodies of control-flow operators, shared with the bodies' own passes.
     """
 
     ops: list[dict[str, Any]] = field(default_factory=list)
@@ -184,6 +186,7 @@ class Encoder:
     tensors: dict[Ref, int] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     counter: int = 0
+    subgraphs: list[dict[str, Any]] = field(default_factory=list)
 
     def tensor(self, wanted: str, base: str) -> int:
         """Return the index of a new tensor, named `wanted` if that is free."""
@@ -261,30 +264,79 @@ class Encoder:
             fields["type"], inputs, outputs, fields.get("main_type", "NONE"), fields.get("main")
         )
 
+    def input(self, node: Node, name: str) -> int:
+        """Write an `Input` operator for a leaf and return its tensor index."""
+        kind = node.types[0]
+        index = self.tensor(name, "Input")
+        main = {
+            "dims": list(shape_numbers(kind.shape or ())),
+            "dtype": data_type(kind.dtype),
+            "dformat": format_name(kind.format),
+        }
+        self.emit("Input", (), (index,), "Input", main)
+        self.tensors[Ref(node, 0)] = index
+        return index
+
+    def body(self, graph: Graph, base: str, inputs: Sequence[str]) -> tuple[str, list[str]]:
+        """Write a subgraph and return its name and the names of its outputs, each a tensor of its own.
+
+        Args:
+            graph: the body.
+            base: start of the subgraph's name.
+            inputs: names of its inputs, in order.
+
+        Raises:
+            UnsupportedError: the body reads an input of the graph around it.
+        """
+        inner = Encoder(subgraphs=self.subgraphs)
+        places = [inner.input(node, name) for node, name in zip(graph.inputs, inputs, strict=True)]
+        for node in walk(graph.outputs):
+            if node.kind == INPUT and Ref(node, 0) not in inner.tensors:
+                raise UnsupportedError(
+                    f"save: the body of {base} reads the input {node.names.get(0, '')!r} of the "
+                    "graph around it. Pass it to the operator as an argument."
+                )
+            if Ref(node, 0) not in inner.tensors:
+                inner.node(node)
+        outputs: list[int] = []
+        for ref in graph.outputs:
+            index = inner.tensors[ref]
+            if index in outputs or index in places:
+                source, index = index, inner.temporary("Identity")
+                inner.emit("Identity", (source,), (index,))
+            outputs.append(index)
+        labels = [inner.names[index] for index in outputs]
+        order = _drop_unused(inner, outputs)
+        name = f"{base}{len(self.subgraphs)}"
+        table = {
+            "name": name,
+            "inputs": [order[index] for index in places],
+            "outputs": [order[index] for index in outputs],
+            "tensors": inner.names,
+            "nodes": inner.ops,
+        }
+        self.subgraphs.append(table)
+        return name, labels
+
     def _leaf(self, node: Node) -> None:
         kind = node.types[0]
         name = node.names.get(0, "")
         if node.kind == INPUT:
-            index = self.tensor(name, "Input")
-            main = {
-                "dims": list(shape_numbers(kind.shape or ())),
-                "dtype": data_type(kind.dtype),
-                "dformat": format_name(kind.format),
-            }
-            self.emit("Input", (), (index,), "Input", main)
-        else:
-            array = node.cell.value(name) if node.cell is not None else np.empty(0)
-            index = self.constant(array, name, kind.format)
-        self.tensors[Ref(node, 0)] = index
+            self.input(node, name)
+            return
+        array = node.cell.value(name) if node.cell is not None else np.empty(0)
+        self.tensors[Ref(node, 0)] = self.constant(array, name, kind.format)
 
 
 def unsupported_nodes(nodes: Sequence[Node]) -> list[str]:
     """Return the names of operators among `nodes` that cannot be saved, each once."""
-    found = {
-        node.operation.name
-        for node in nodes
-        if isinstance(node.operation, OpSpec) and not can_encode(node.operation)
-    }
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node.operation, OpSpec) and not can_encode(node.operation):
+            found.add(node.operation.name)
+        for value in node.attributes.values():
+            if isinstance(value, Graph):
+                found.update(unsupported_nodes(list(walk(value.outputs))))
     return sorted(found)
 
 
@@ -323,12 +375,17 @@ def encode_graph(outputs: Sequence[Ref], names: Sequence[str]) -> dict[str, Any]
         "oplists": pass_.ops,
         "tensorName": pass_.names,
         "outputName": output_names,
+        "subgraphs": pass_.subgraphs or None,
         "extraInfo": {"version": VERSION},
     }
 
 
-def _drop_unused(pass_: Encoder, outputs: Sequence[int]) -> None:
-    """Leave out operators nobody reads: weights that went into a layer, their reshapes."""
+def _drop_unused(pass_: Encoder, outputs: Sequence[int]) -> dict[int, int]:
+    """Leave out operators nobody reads: weights that went into a layer, their reshapes.
+
+    Returns:
+        The new index of every tensor that is left.
+    """
     needed = set(outputs)
     kept: list[dict[str, Any]] = []
     for op in reversed(pass_.ops):
@@ -342,6 +399,7 @@ def _drop_unused(pass_: Encoder, outputs: Sequence[int]) -> None:
         for field_name in ("inputIndexes", "outputIndexes"):
             op[field_name] = [order.get(index, -1) for index in op[field_name]]
     pass_.ops = kept[::-1]
+    return order
 
 
 def _rename(pass_: Encoder, index: int, name: str) -> None:

@@ -14,7 +14,10 @@ from mnn.format.handlers import (
     reductions,
     structure,
     window,
+    write_control,
+    write_image,
     write_movement,
+    write_recurrent,
     write_values,
     write_window,
 )

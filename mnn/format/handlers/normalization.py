@@ -103,6 +103,7 @@ def _normalize(call: OpCall) -> Var:
         x,
         _constant(main.scale),
         epsilon=float(main.eps),
+        across_spatial=bool(main.acrossSpatial),
         layout=x.data_format.layout,
     )
     return result

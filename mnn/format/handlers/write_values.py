@@ -64,10 +64,20 @@ def _cumsum(call: NodeCall) -> None:
 def _remainder(call: NodeCall) -> None:
     floats = call.node.types[0].dtype.kind == "f"
     if call.node.kind == "truncated_remainder" and not floats:
-        raise UnsupportedError("save: a truncated integer remainder cannot be written.")
+        _truncated_integers(call)
+        return
     # The format's MOD is Python's remainder for integers and C's for floats.
     member = "FLOORMOD" if floats and call.node.kind == "mod" else "MOD"
     call.emit("BinaryOp", "BinaryOp", {"opType": member})
+
+
+def _truncated_integers(call: NodeCall) -> None:
+    """Write x - trunc(x / y) * y: the format's integer division truncates."""
+    quotient, whole = (call.encoder.temporary("BinaryOp") for _ in range(2))
+    emit, (x, y) = call.encoder.emit, call.inputs
+    emit("BinaryOp", [x, y], [quotient], "BinaryOp", {"opType": "DIV"})
+    emit("BinaryOp", [quotient, y], [whole], "BinaryOp", {"opType": "MUL"})
+    call.emit("BinaryOp", "BinaryOp", {"opType": "SUB"}, inputs=[x, whole])
 
 
 @encoder("divide")
@@ -200,3 +210,25 @@ def _random(call: NodeCall) -> None:
         "high": attributes[high],
     }
     call.emit(name, "RandomUniform", main, inputs=call.inputs[:1])
+
+
+@encoder("unique")
+def _unique(call: NodeCall) -> None:
+    call.emit("Unique")
+
+
+@encoder("histogram")
+def _histogram(call: NodeCall) -> None:
+    attributes = call.attributes
+    low, high = attributes["low"], attributes["high"]
+    if low != int(low) or high != int(high):
+        raise UnsupportedError(
+            f"save: a histogram over [{low}, {high}] cannot be written: files hold integer bounds. "
+            "Scale the values."
+        )
+    main = {
+        "outMaxVal": attributes["bins"],
+        "topK": int(low),
+        "softmaxThreshold": int(high),
+    }
+    call.emit("Histogram", "ArgMax", main)

@@ -1,8 +1,7 @@
-"""Writers of convolutions, poolings, normalisation and image operators."""
+"""Writers of convolutions, poolings and normalisation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -242,44 +241,3 @@ def _lrn(call: NodeCall) -> None:
         "bias": attributes["bias"],
     }
     call.emit("LRN", "LRN", main)
-
-
-_METHODS = {"nearest": 1, "linear": 2, "cubic": 3, "nearest_round": 4}
-_COORDINATES = {
-    "align_corners": "AlignCorners",
-    "half_pixel": "HalfPixels",
-    "pytorch_half_pixel": "PytorchHalfPixels",
-    "asymmetric": "Asymmetric",
-    "tensorflow_half_pixel": "TensorflowHalfPixels",
-}
-
-
-@encoder("interpolate")
-def _interpolate(call: NodeCall) -> None:
-    attributes = call.attributes
-    if attributes["steps"] is not None:
-        raise UnsupportedError("save: resizing by explicit steps cannot be written.")
-    main: dict[str, Any] = {
-        "resizeType": _METHODS[attributes["method"]],
-        "ctm": _COORDINATES[attributes["coordinates"]],
-    }
-    sizes = call.constant_input(1)
-    if sizes is not None and sizes.size == 2:
-        main["outputHeight"], main["outputWidth"] = (int(each) for each in sizes.reshape(-1))
-        call.emit("Interp", "Interp", main, inputs=call.inputs[:1])
-        return
-    call.emit("Interp", "Interp", main)
-
-
-@encoder("grid_sample")
-def _grid_sample(call: NodeCall) -> None:
-    attributes = call.attributes
-    borders: Mapping[str, str] = {"zeros": "ZEROS", "border": "CLAMP", "reflection": "REFLECTION"}
-    if attributes["mode"] == "bicubic":
-        raise UnsupportedError("save: bicubic grid sampling cannot be written.")
-    main = {
-        "mode": attributes["mode"].upper(),
-        "paddingMode": borders[attributes["padding"]],
-        "alignCorners": attributes["align_corners"],
-    }
-    call.emit("GridSample", "GridSample", main)
