@@ -14,6 +14,7 @@ from mnn.expr.graph import Graph
 from mnn.expr.node import INPUT, Node, Ref, walk
 from mnn.expr.symbols import shape_numbers
 from mnn.expr.types import TensorType
+from mnn.format.fitting import fit_operands, narrowed_result
 from mnn.format.plain import encode_plain
 from mnn.ops.spec import OpSpec
 
@@ -104,6 +105,32 @@ class NodeCall:
             main,
             format=format,
         )
+
+    def emit_packed(
+        self,
+        op_type: str,
+        main_type: str,
+        main: Mapping[str, Any],
+        inputs: Sequence[int] | None = None,
+    ) -> None:
+        """Write an operator whose first operand and result are NC4HW4 in converted files.
+
+        Readers exist that take no other format for these operators.
+        """
+        emit, temporary = self.encoder.emit, self.encoder.temporary
+        source, target = self.input_type(0).format, self.node.types[0].format
+        packed = "NC4HW4"
+        inputs, outputs = list(self.inputs if inputs is None else inputs), list(self.outputs)
+        if source is not data_format.NC4HW4:
+            first, inputs[0] = inputs[:1], temporary("ConvertTensor")
+            convert = {"source": format_name(source), "dest": packed}
+            emit("ConvertTensor", first, inputs[:1], "TensorConvertInfo", convert)
+        if target is not data_format.NC4HW4:
+            outputs[0] = temporary(op_type)
+        emit(op_type, inputs, outputs, main_type, main)
+        if target is not data_format.NC4HW4:
+            convert = {"source": packed, "dest": format_name(target)}
+            emit("ConvertTensor", outputs[:1], self.outputs[:1], "TensorConvertInfo", convert)
 
 
 Writer = Callable[[NodeCall], None]
@@ -253,6 +280,16 @@ class Encoder:
             index = self.tensor(node.names.get(port, ""), spec.op_type)
             self.tensors[Ref(node, port)] = index
             outputs.append(index)
+        inputs = fit_operands(self, node, inputs)
+        if not narrowed_result(node):
+            self._operator(node, spec, inputs, outputs)
+            return
+        wide = self.temporary(spec.op_type)
+        self._operator(node, spec, inputs, [wide])
+        main = {"srcT": "DT_INT32", "dstT": data_type(node.types[0].dtype)}
+        self.emit("Cast", [wide], outputs, "CastParam", main)
+
+    def _operator(self, node: Node, spec: OpSpec, inputs: list[int], outputs: list[int]) -> None:
         writer = _writers.get(spec.name)
         if writer is not None:
             writer(NodeCall(node, inputs, outputs, self))
@@ -278,7 +315,7 @@ class Encoder:
         return index
 
     def body(self, graph: Graph, base: str, inputs: Sequence[str]) -> tuple[str, list[str]]:
-        """Write a subgraph and return its name and the names of its outputs, each a tensor of its own.
+        """Write a subgraph; return its name and those of its outputs, each a tensor of its own.
 
         Args:
             graph: the body.

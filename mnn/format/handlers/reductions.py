@@ -79,7 +79,7 @@ def _cosine(call: OpCall) -> Var:
 @decoder("Histogram")
 def _histogram(call: OpCall) -> Var:
     main = call.parameters()
-    return histogram(call.input(0), main.outMaxVal, main.topK, main.softmaxThreshold)
+    return histogram(call.input(0), main.outMaxVal, main.softmaxThreshold, main.topK)
 
 
 @decoder("RandomUniform", "RandomNormal")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from mnn.expr.graph import Graph
-from mnn.expr.node import Node, Ref, walk
+from mnn.expr.node import Node, walk
 from mnn.format.encode import NodeCall, encoder
 
 

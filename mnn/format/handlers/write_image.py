@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import UnsupportedError
+from mnn.expr.enums import data_format
 from mnn.expr.node import Ref
 from mnn.format.encode import NodeCall, encoder
 from mnn.format.handlers.write_window import _flat, _required, _two
@@ -103,7 +104,7 @@ def _grid_sample(call: NodeCall) -> None:
         "paddingMode": borders[attributes["padding"]],
         "alignCorners": attributes["align_corners"],
     }
-    call.emit("GridSample", "GridSample", main)
+    call.emit_packed("GridSample", "GridSample", main)
 
 
 @encoder("crop_and_resize")
@@ -133,12 +134,12 @@ def _roi_align(call: NodeCall) -> None:
         "aligned": attributes["aligned"],
         "poolType": "MAXPOOL" if attributes["mode"] == "max" else "AVEPOOL",
     }
-    call.emit("ROIAlign", "RoiParameters", main)
+    call.emit_packed("ROIAlign", "RoiParameters", main)
 
 
 @encoder("roi_pooling")
 def _roi_pooling(call: NodeCall) -> None:
-    call.emit("ROIPooling", "RoiParameters", _regions(call))
+    call.emit_packed("ROIPooling", "RoiParameters", _regions(call))
 
 
 @encoder("nms", "nms_classes")
@@ -178,7 +179,16 @@ def _stft(call: NodeCall) -> None:
 @encoder("cosine_similarity")
 def _cosine(call: NodeCall) -> None:
     axis = call.encoder.constant(np.array(call.attributes["axis"], np.int32))
-    call.emit("CosineSimilarity", inputs=[*call.inputs, axis])
+    shapes = [call.input_type(place).shape for place in (0, 1)]
+    inputs = list(call.inputs)
+    if shapes[0] != shapes[1] and None not in shapes:
+        for place in (0, 1):
+            shape, target = (call.encoder.temporary("Shape") for _ in range(2))
+            other = call.inputs[1 - place : 2 - place]
+            call.encoder.emit("Shape", other, [shape], format=data_format.NCHW)
+            call.encoder.emit("BroadcastTo", [call.inputs[place], shape], [target])
+            inputs[place] = target
+    call.emit("CosineSimilarity", inputs=[*inputs, axis])
 
 
 @encoder("normalize")
@@ -189,6 +199,10 @@ def _normalize(call: NodeCall) -> None:
     }
     if len(call.inputs) > 1:
         main["scale"] = _flat(_required(call, 1))
+    else:
+        kind = call.input_type(0)
+        channels = None if kind.shape is None else kind.shape[kind.channel_axis]
+        main["scale"] = np.ones(channels if isinstance(channels, int) else 1, np.float32)
     call.emit("Normalize", "Normalize", main, inputs=call.inputs[:1])
 
 
@@ -221,7 +235,7 @@ def _dilation(call: NodeCall) -> None:
     common = _window(call, (weight.shape[1], weight.shape[2]))
     common["outputCount"] = weight.shape[0]
     main = {"common": common, "weight": _flat(weight)}
-    call.emit("Dilation2D", "Convolution2D", main, inputs=call.inputs[:1])
+    call.emit_packed("Dilation2D", "Convolution2D", main, call.inputs[:1])
 
 
 @encoder("im2col", "col2im")

@@ -108,13 +108,13 @@ def _squeeze(call: NodeCall) -> None:
 
 @encoder("broadcast_to", "broadcast_like")
 def _broadcast(call: NodeCall) -> None:
+    # An exact shape needs no mark: broadcasting to it gives the same result.
     inputs = list(call.inputs)
-    exact = call.attributes.get("exact", True)
     if call.node.kind == "broadcast_like":
         shape = call.encoder.temporary("Shape")
         call.encoder.emit("Shape", call.inputs[1:2], [shape], format=data_format.NCHW)
         inputs[1] = shape
-    call.emit("BroadcastTo", "Axis", {"axis": int(exact)}, inputs=inputs)
+    call.emit("BroadcastTo", inputs=inputs)
 
 
 @encoder("split")
@@ -135,8 +135,15 @@ def _slice_steps(call: NodeCall) -> None:
 
 @encoder("reverse")
 def _reverse(call: NodeCall) -> None:
-    axes = call.attributes["axes"]
-    call.emit("Reverse", inputs=[call.inputs[0], call.encoder.integers(axes)])
+    # One axis at a time, as every reader understands it.
+    rank = call.input_type(0).rank
+    *earlier, last = [axis % rank if rank else axis for axis in call.attributes["axes"]]
+    source = call.inputs[0]
+    for axis in earlier:
+        target = call.encoder.temporary("Reverse")
+        call.encoder.emit("Reverse", [source, call.encoder.integers([axis])], [target])
+        source = target
+    call.emit("Reverse", inputs=[source, call.encoder.integers([last])])
 
 
 @encoder("getitem")
@@ -149,18 +156,19 @@ def _getitem(call: NodeCall) -> None:
     rank = call.input_type(0).rank or 0
     used = sum(1 for part in parts if part[0] in ("int", "slice"))
     begin, end, stride = [], [], []
-    masks = {"beginMask": 0, "endMask": 0, "shrinkAxisMask": 0, "newAxisMask": 0}
+    masks = {"beginMask": 0, "endMask": 0, "shrinkAxisMask": 0}
     expanded: list[Any] = []
     for part in parts:
         if part[0] == "dots":
             expanded += [("slice", None, None, None)] * (rank - used)
         else:
             expanded.append(part)
-    for place, part in enumerate(expanded):
+    # New axes are inserted afterwards: readers exist that then mistake the axis of other parts.
+    kept = [part for part in expanded if part[0] != "int"]
+    added = [place for place, part in enumerate(kept) if part[0] == "new"]
+    for place, part in enumerate(part for part in expanded if part[0] != "new"):
         low, high, step = 0, 1, 1
-        if part[0] == "new":
-            masks["newAxisMask"] |= 1 << place
-        elif part[0] == "int":
+        if part[0] == "int":
             low, high = part[1], part[1] + 1
             masks["shrinkAxisMask"] |= 1 << place
         else:
@@ -174,12 +182,16 @@ def _getitem(call: NodeCall) -> None:
         end.append(high)
         stride.append(step)
     operands = [call.encoder.integers(each) for each in (begin, end, stride)]
+    target = call.encoder.temporary("StridedSlice") if added else call.outputs[0]
     call.emit(
         "StridedSlice",
         "StridedSliceParam",
         {"fromType": 0, **masks},
         inputs=[call.inputs[0], *operands],
+        outputs=[target],
     )
+    if added:
+        call.emit("Unsqueeze", "SqueezeParam", {"squeezeDims": added}, inputs=[target])
 
 
 def _gathered(call: NodeCall, parts: tuple[Any, ...]) -> None:
@@ -193,19 +205,28 @@ def _gathered(call: NodeCall, parts: tuple[Any, ...]) -> None:
             "Use gather, gather_nd or select."
         )
     axis = call.encoder.constant(np.array(places[0], np.int32))
-    call.emit("GatherV2", inputs=[call.inputs[0], call.inputs[1], axis])
+    call.emit("GatherV2", inputs=[call.inputs[0], _counted_from_zero(call, 1, places[0]), axis])
 
 
-@encoder("gather")
+def _counted_from_zero(call: NodeCall, operand: int, axis: int) -> int:
+    """Return an operand of indices; constants that count from the end are rewritten.
+
+    Files define no negative indices. Those that a graph computes are written as they are.
+    """
+    indices, shape = call.constant_input(operand), call.input_type(0).shape
+    size = None if shape is None else shape[axis]
+    if indices is None or not isinstance(size, int) or not (indices < 0).any():
+        return call.inputs[operand]
+    return call.encoder.constant(np.where(indices < 0, indices + size, indices).astype(np.int32))
+
+
+@encoder("gather", "gather_elements")
 def _gather(call: NodeCall) -> None:
-    axis = call.encoder.constant(np.array(call.attributes["axis"], np.int32))
-    call.emit("GatherV2", inputs=[*call.inputs, axis])
-
-
-@encoder("gather_elements")
-def _gather_elements(call: NodeCall) -> None:
-    axis = call.encoder.constant(np.array(call.attributes["axis"], np.int32))
-    call.emit("GatherElements", inputs=[*call.inputs, axis])
+    axis = call.attributes["axis"]
+    op_type = "GatherV2" if call.node.kind == "gather" else "GatherElements"
+    indices = _counted_from_zero(call, 1, axis)
+    place = call.encoder.constant(np.array(axis, np.int32))
+    call.emit(op_type, inputs=[call.inputs[0], indices, place])
 
 
 _COMBINE = {"add": "ADD", "mul": "MUL", "max": "MAXIMUM", "min": "MINIMUM"}
@@ -225,7 +246,9 @@ def _scatter_elements(call: NodeCall) -> None:
     reduction = call.attributes["reduction"]
     axis = call.encoder.constant(np.array(call.attributes["axis"], np.int32))
     number: Any = -1 if reduction == "none" else _COMBINE[reduction]
-    call.emit("ScatterElements", "BinaryOp", {"opType": number}, inputs=[*call.inputs, axis])
+    indices = _counted_from_zero(call, 1, call.attributes["axis"])
+    inputs = [call.inputs[0], indices, *call.inputs[2:], axis]
+    call.emit("ScatterElements", "BinaryOp", {"opType": number}, inputs=inputs)
 
 
 @encoder("shape")

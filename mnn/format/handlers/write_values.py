@@ -9,6 +9,8 @@ import numpy as np
 from mnn.errors import UnsupportedError
 from mnn.format.encode import NodeCall, data_type, encoder
 
+_TRANSPOSES = ("transposeA", "transposeB")
+
 _REDUCTIONS = {
     "reduce_sum": "SUM",
     "reduce_mean": "MEAN",
@@ -29,6 +31,9 @@ def _reduction(call: NodeCall) -> None:
     }
     if attributes["axes"] is not None:
         main["dim"] = list(attributes["axes"])
+    if call.node.kind in ("reduce_any", "reduce_all"):
+        call.emit("Reduction", "ReductionParam", main, inputs=_flags(call)[:1])
+        return
     source, target = call.input_type(0).dtype, call.node.types[0].dtype
     if source.kind in "biu" and target.kind == "f":
         # The mean of integers is a float here, and an integer in files.
@@ -75,23 +80,54 @@ def _truncated_integers(call: NodeCall) -> None:
     """Write x - trunc(x / y) * y: the format's integer division truncates."""
     quotient, whole = (call.encoder.temporary("BinaryOp") for _ in range(2))
     emit, (x, y) = call.encoder.emit, call.inputs
-    emit("BinaryOp", [x, y], [quotient], "BinaryOp", {"opType": "DIV"})
+    emit("BinaryOp", [x, y], [quotient], "BinaryOp", {"opType": "REALDIV"})
     emit("BinaryOp", [quotient, y], [whole], "BinaryOp", {"opType": "MUL"})
     call.emit("BinaryOp", "BinaryOp", {"opType": "SUB"}, inputs=[x, whole])
 
 
 @encoder("divide")
 def _divide(call: NodeCall) -> None:
-    inputs = []
-    for place, index in enumerate(call.inputs):
-        kind = call.input_type(place).dtype
-        if kind.kind in "biu":
-            real = call.encoder.temporary("Cast")
-            main = {"srcT": data_type(kind), "dstT": "DT_FLOAT"}
-            call.encoder.emit("Cast", [index], [real], "CastParam", main)
-            index = real
-        inputs.append(index)
-    call.emit("BinaryOp", "BinaryOp", {"opType": "REALDIV"}, inputs=inputs)
+    call.emit("BinaryOp", "BinaryOp", {"opType": "REALDIV"})
+
+
+@encoder("less", "less_equal")
+def _less(call: NodeCall) -> None:
+    # Readers exist that compare negative numbers wrongly when asked for "less".
+    member = "GREATER" if call.node.kind == "less" else "GREATER_EQUAL"
+    call.emit("BinaryOp", "BinaryOp", {"opType": member}, inputs=call.inputs[::-1])
+
+
+@encoder("floor", "ceil", "round")
+def _whole(call: NodeCall) -> None:
+    if call.input_type(0).dtype.kind in "biu":
+        call.emit("Identity")
+        return
+    call.emit("UnaryOp", "UnaryOp", {"opType": call.node.kind.upper()})
+
+
+@encoder("mul_silu")
+def _mul_silu(call: NodeCall) -> None:
+    if len({call.input_type(place).shape for place in (0, 1)}) == 1:
+        call.emit("BinaryOp", "BinaryOp", {"opType": "MUL_SILU"})
+        return
+    # Readers exist that multiply wrongly here when they have to broadcast.
+    product, gate = call.encoder.temporary("BinaryOp"), call.encoder.temporary("UnaryOp")
+    call.encoder.emit("BinaryOp", call.inputs, [product], "BinaryOp", {"opType": "MUL"})
+    call.encoder.emit("UnaryOp", call.inputs[1:], [gate], "UnaryOp", {"opType": "SIGMOID"})
+    call.emit("BinaryOp", "BinaryOp", {"opType": "MUL"}, inputs=[product, gate])
+
+
+@encoder("matmul")
+def _matmul(call: NodeCall) -> None:
+    if [call.input_type(place).rank for place in (0, 1)] == [1, 1]:
+        products = call.encoder.temporary("BinaryOp")
+        main = {"opType": "MUL"}
+        call.encoder.emit("BinaryOp", call.inputs, [products], "BinaryOp", main)
+        total = {"operation": "SUM", "dim": [0], "keepDims": False}
+        call.emit("Reduction", "ReductionParam", total, inputs=[products])
+        return
+    main = {name: call.attributes[f"transpose_{name[-1].lower()}"] for name in _TRANSPOSES}
+    call.emit("MatMul", "MatMul", main)
 
 
 def _flags(call: NodeCall) -> list[int]:
@@ -227,8 +263,9 @@ def _histogram(call: NodeCall) -> None:
             "Scale the values."
         )
     main = {
+        "axis": -1,
         "outMaxVal": attributes["bins"],
-        "topK": int(low),
-        "softmaxThreshold": int(high),
+        "topK": int(high),
+        "softmaxThreshold": int(low),
     }
     call.emit("Histogram", "ArgMax", main)

@@ -139,7 +139,7 @@ def _global_pool(call: NodeCall) -> None:
 def _prelu(call: NodeCall) -> None:
     slopes = _required(call, 1)
     main = {"slopeCount": int(slopes.size), "slope": _flat(slopes)}
-    call.emit("PReLU", "PRelu", main, inputs=call.inputs[:1])
+    call.emit_packed("PReLU", "PRelu", main, call.inputs[:1])
 
 
 def _required(call: NodeCall, index: int) -> Array:
@@ -158,7 +158,7 @@ def _scale(call: NodeCall) -> None:
     if len(call.inputs) > 2:
         bias = call.constant_input(2)
     if factor is None or (len(call.inputs) > 2 and bias is None):
-        _scale_by_arithmetic(call)
+        _scale_by_arithmetic(call, call.inputs[1:])
         return
     kind = call.input_type(0)
     channels = None if kind.shape is None else kind.shape[kind.channel_axis]
@@ -168,12 +168,22 @@ def _scale(call: NodeCall) -> None:
     offset = np.zeros(values.size, np.float32) if bias is None else _flat(bias)
     if offset.size == 1:
         offset = np.repeat(offset, values.size)
+    _emit_scale(call, values, offset)
+
+
+def _emit_scale(call: NodeCall, values: Array, offset: Array) -> None:
+    """Write `x * values + offset` per channel."""
+    if call.input_type(0).rank != 4:
+        # Images only: readers exist that cannot convert the format of other arrays.
+        factors = [call.encoder.constant(values), call.encoder.constant(offset)]
+        _scale_by_arithmetic(call, factors)
+        return
     main = {"channels": int(values.size), "scaleData": values, "biasData": offset}
-    call.emit("Scale", "Scale", main, inputs=call.inputs[:1])
+    call.emit_packed("Scale", "Scale", main, call.inputs[:1])
 
 
-def _scale_by_arithmetic(call: NodeCall) -> None:
-    """Write computed factors as a product and a sum over a broadcast axis."""
+def _scale_by_arithmetic(call: NodeCall, factors: list[int]) -> None:
+    """Write a product and a sum over a broadcast axis."""
     kind = call.input_type(0)
     rank = kind.rank
     if rank is None:
@@ -182,7 +192,7 @@ def _scale_by_arithmetic(call: NodeCall) -> None:
     if call.attributes["layout"] != "NHWC" and rank > 1:
         shape = [1, -1, *[1] * (rank - 2)]
     operands = []
-    for index in call.inputs[1:]:
+    for index in factors:
         shaped = call.encoder.temporary("Reshape")
         main = {"dims": shape, "dimType": "NCHW"}
         call.encoder.emit("Reshape", [index], [shaped], "Reshape", main)
@@ -201,12 +211,7 @@ def _batch_norm(call: NodeCall) -> None:
     factor = np.ones_like(mean) if inputs[3] < 0 else _required(call, 3)
     bias = np.zeros_like(mean) if inputs[4] < 0 else _required(call, 4)
     scale = factor / np.sqrt(variance + call.attributes["epsilon"])
-    main = {
-        "channels": int(mean.size),
-        "scaleData": _flat(scale),
-        "biasData": _flat(bias - mean * scale),
-    }
-    call.emit("Scale", "Scale", main, inputs=call.inputs[:1])
+    _emit_scale(call, _flat(scale), _flat(bias - mean * scale))
 
 
 @encoder("layer_norm")
