@@ -99,10 +99,9 @@ class Module:
         self._functions: dict[str, Function] = {}
 
     def entry(self) -> Function:
-        """Return the function `void KERNEL(ptr args, i64 lo, i64 hi)`."""
-        return self.function(
-            self.ENTRY, [("args", PTR), ("lo", I64), ("hi", I64)], linkage="", attributes=""
-        )
+        """Return the function `void KERNEL(ptr args, i64 lo, i64 hi, ptr scratch)`."""
+        arguments = [("args", PTR), ("lo", I64), ("hi", I64), ("scratch", PTR)]
+        return self.function(self.ENTRY, arguments, linkage="", attributes="")
 
     def function(
         self,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mnn.codegen.bodies import register_body
 from mnn.errors import DTypeError, EvaluationError, MnnError, ShapeError
 from mnn.expr.enums import data_format
 from mnn.expr.grad import GradCall
@@ -102,6 +103,8 @@ class OpSpec:
         if self.name in _registry:
             raise AssertionError(f"operator {self.name!r} is declared twice")
         _registry[self.name] = self
+        if self.body is not None:
+            register_body(self.name, self.body)
 
     # --- what the graph asks ---------------------------------------------------------------------
 
