@@ -1,0 +1,1 @@
+"""Kernel templates: each module has a `lower(...)` that takes tensors and returns calls."""
