@@ -258,6 +258,7 @@ def known_reason(case: Case) -> str:
     return KNOWN.get(case.name, "")
 
 
+_BYTES = "bytes with an offset of 128"
 _BROADCAST = "comparisons that broadcast both operands"
 _NAN = "NaN is no number to it"
 _VOLUME = "formats of three-dimensional arrays"
@@ -273,8 +274,10 @@ KNOWN = {
     "convert-2": _VOLUME,
     "detection_post_process-1": "suppression per class",
     "detection_post_process-1-constants": "suppression per class",
-    "dynamic_quantize-0": "bytes with an offset of 128",
+    "dynamic_quantize-0": _BYTES,
     "dynamic_quantize-1": "a range of length 0",
+    "float_to_int8-0-constants": _BYTES,
+    "float_to_int8-1-constants": _BYTES,
     "gather_nd-2": "batch dimensions",
     "greater-1": _BROADCAST,
     "greater-1-constants": _BROADCAST,
@@ -298,6 +301,7 @@ KNOWN = {
     "random_normal-2": "another generator",
     "random_uniform-0": "another generator",
     "random_uniform-2": "another generator",
+    "random_uniform-3": "another generator",
     "reverse_sequence-1": "a sequence of length 0",
     "scatter_elements-4": "scatter with a minimum",
     "scatter_elements-4-constants": "scatter with a minimum",

@@ -13,6 +13,7 @@ from mnn.ops import (
     convert,
     convolution,
     create,
+    detection,
     diagonal,
     getitem,
     image,

@@ -19,7 +19,7 @@ from mnn.ops.elementwise import FLOAT, NUMERIC, REAL_FLOAT, elementwise
 from mnn.ops.operands import array_of, as_var
 from mnn.ops.reference import special
 from mnn.ops.samples import binary_samples, incompatible_shapes, normal, text_operand, unary_samples
-from mnn.ops.spec import BadCall, GradCall, OpSpec, Sample
+from mnn.ops.spec import REAL, BadCall, GradCall, OpSpec, Sample
 from mnn.ops.unary import exp, sigmoid
 
 __all__ = [
@@ -243,6 +243,7 @@ _prelu = OpSpec(
     body=lambda k, x, slope: k.pick(k.compare("gt", x, k.const(0.0)), x, k.mul(x, slope)),
     codec=Codec("PReLU", handled=True),
     onnx="PRelu",
+    kinds={"x": REAL, "slopes": REAL},
     samples=(
         Sample((normal(2, 3, 2, 2), np.array([0.1, 0.2, 0.3], np.float32))),
         Sample((normal(2, 2, 3), np.array([0.1, 0.2, 0.3], np.float32)), {"layout": "NHWC"}),

@@ -219,13 +219,17 @@ class Elementwise(OpSpec):
     """An operator that works on each element alone, with broadcasting.
 
     Attributes:
+        rule: element types accepted, computed in and returned.
         exact_scalars: Python numbers keep their value instead of taking the arrays' dtype.
     """
 
+    rule: DTypeRule = NUMERIC
     exact_scalars: bool = False
 
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
         """Apply the operator; Python numbers are weak."""
+        if attributes:
+            inputs, attributes = self.named_operands(inputs, attributes)
         if len(inputs) != len(self.inputs):
             return super().__call__(*inputs, **attributes)
         operands = unify_operands(self.name, inputs, exact=self.exact_scalars)
@@ -304,5 +308,6 @@ def elementwise(
         samples=tuple(samples),
         bad=tuple(bad),
         doc=doc,
+        rule=rule,
         exact_scalars=rule is COMPARISON,
     )

@@ -34,16 +34,10 @@ from mnn.ops.comparison import (
 from mnn.ops.convert import cast, convert
 from mnn.ops.convolution import conv2d, conv2d_transpose
 from mnn.ops.create import clone, const, placeholder, scalar, zeros_like
+from mnn.ops.detection import detection_post_process, nms
 from mnn.ops.diagonal import matrix_band_part
 from mnn.ops.eltwise import eltwise_max, eltwise_prod, eltwise_sub, eltwise_sum
-from mnn.ops.image import (
-    crop_and_resize,
-    detection_post_process,
-    nms,
-    resize,
-    roi_align,
-    roi_pooling,
-)
+from mnn.ops.image import crop_and_resize, resize, roi_align, roi_pooling
 from mnn.ops.index import gather, gather_nd
 from mnn.ops.joining import concat, stack
 from mnn.ops.linalg import svd

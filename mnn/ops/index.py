@@ -17,7 +17,7 @@ from mnn.ops.elementwise import known_value
 from mnn.ops.operands import as_var
 from mnn.ops.reference import indexing as maths
 from mnn.ops.samples import integers, normal
-from mnn.ops.spec import BadCall, GradCall, OpSpec, Sample
+from mnn.ops.spec import INTEGERS, BadCall, GradCall, OpSpec, Sample
 
 __all__ = ["check_indices", "gather", "gather_along", "gather_elements", "gather_nd"]
 
@@ -126,6 +126,7 @@ _gather_nd_gradient: OpSpec = OpSpec(
     "index",
     attributes={"batch_dims": 0},
     grad=lambda call: [_gather_nd(call.grad, call.input(2), **call.attributes), None, None],
+    kinds={"indices": INTEGERS},
     samples=(
         Sample((normal(3), normal(3, 2), _ints([0, 1], [2, 0], [0, 1]))),
         Sample((normal(2, 1, 2), normal(2, 3, 2), _ints([[1]], [[2]])), {"batch_dims": 1}),

@@ -17,7 +17,7 @@ from mnn.ops.codec import Codec
 from mnn.ops.elementwise import known_value
 from mnn.ops.operands import as_var
 from mnn.ops.samples import integers, normal
-from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
+from mnn.ops.spec import INTEGERS, REQUIRED, BadCall, GradCall, OpSpec, Sample
 
 __all__ = [
     "expand_dims",
@@ -120,6 +120,7 @@ _reshape = OpSpec(
     grad=_grad_reshape,
     codec=Codec("Reshape", handled=True),
     onnx="Reshape",
+    kinds={"shape": INTEGERS},
     samples=(
         Sample((normal(2, 6), _ints(3, 4))),
         Sample((normal(2, 3, 2), _ints(0, -1))),

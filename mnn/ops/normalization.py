@@ -220,6 +220,7 @@ def scale(x: Any, channels: int, scale: Any, bias: Any) -> Var:
 
 
 def _grad_batch_norm(call: GradCall) -> list[Var | None]:
+    """Return the gradients; mean and variance are statistics, not parameters: theirs is zero."""
     from mnn.ops.unary import rsqrt
 
     variance, layout = call.input(2), call.attributes["layout"]
@@ -250,8 +251,8 @@ batch_norm_inference: OpSpec = OpSpec(
     codec=Codec("BatchNorm", handled=True),
     onnx="BatchNormalization",
     samples=(
-        Sample((normal(2, 3, 2), normal(3), positive(3), normal(3), normal(3)), gradient=False),
-        Sample((normal(2, 2, 3), normal(3), positive(3)), {"layout": "NHWC"}, gradient=False),
+        Sample((normal(2, 3, 2), normal(3), positive(3), normal(3), normal(3)), gradient=(0, 3, 4)),
+        Sample((normal(2, 2, 3), normal(3), positive(3)), {"layout": "NHWC"}, gradient=(0,)),
         Sample((normal(0, 3), normal(3), positive(3)), gradient=False),
     ),
     bad=(BadCall("parameter size", (normal(1, 3, 2), normal(2), positive(2)), ShapeError),),

@@ -21,7 +21,7 @@ from mnn.ops.create import ones_like, zeros_like
 from mnn.ops.operands import as_var
 from mnn.ops.reduce import reduce_sum
 from mnn.ops.samples import normal
-from mnn.ops.spec import BadCall, GradCall, OpSpec, Sample
+from mnn.ops.spec import INTEGERS, BadCall, GradCall, OpSpec, Sample
 
 __all__ = ["pad", "pad_gradient"]
 
@@ -110,6 +110,7 @@ pad_gradient = OpSpec(
         None,
         None,
     ],
+    kinds={"paddings": INTEGERS},
     samples=(
         Sample((normal(4, 5), _ints(1, 1, 0, 2), normal(2, 3)), gradient=False),
         Sample((normal(7), _ints(2, 2), normal(3)), {"mode": 1}),
@@ -141,6 +142,7 @@ _pad: OpSpec = OpSpec(
     grad=_grad_pad,
     codec=Codec("Padding", "PadParam", fields={"mode": "mode"}),
     onnx="Pad",
+    kinds={"paddings": INTEGERS},
     samples=(
         Sample((normal(2, 3), _ints(1, 0, 2, 1))),
         Sample((normal(4), _ints(2, 3)), {"mode": 1}),

@@ -14,7 +14,7 @@ from mnn.ops.codec import Codec
 from mnn.ops.operands import array_of, as_var
 from mnn.ops.reference import quantize as maths
 from mnn.ops.samples import integers, normal, positive
-from mnn.ops.spec import BadCall, OpSpec, Sample
+from mnn.ops.spec import REAL, BadCall, OpSpec, Sample
 
 __all__ = [
     "dequant",
@@ -52,6 +52,7 @@ float_to_int8: OpSpec = OpSpec(
     grad=lambda call: [None, None, None],
     codec=Codec("FloatToInt8", handled=True),
     onnx="QuantizeLinear",
+    kinds={"inverse_step": REAL, "zero": REAL},
     samples=(
         Sample((normal(1, 3, 2, 2) * 9, positive(3), np.zeros(1, np.float32)), gradient=False),
         Sample((normal(4) * 300, positive(1), np.array([3.0], np.float32)), gradient=False),
@@ -71,6 +72,7 @@ int8_to_float: OpSpec = OpSpec(
     grad=lambda call: [None, None, None],
     codec=Codec("Int8ToFloat", handled=True),
     onnx="DequantizeLinear",
+    kinds={"step": REAL, "zero": REAL},
     samples=(
         Sample(
             (integers(1, 3, 2, dtype=np.int8), positive(3), np.zeros(1, np.float32)), gradient=False
@@ -112,6 +114,7 @@ fake_quantize_grad: OpSpec = OpSpec(
     maths.fake_quantize_grad,
     "quantize",
     attributes=_RANGE,
+    kinds={"step": REAL, "zero": REAL},
     samples=(
         Sample((normal(4), normal(4) * 200, positive(1), np.zeros(1, np.float32)), gradient=False),
         Sample((normal(1, 3, 2), normal(1, 3, 2), positive(3), np.zeros(1, "f4")), gradient=False),
@@ -134,6 +137,7 @@ fake_quantize: OpSpec = OpSpec(
         None,
         None,
     ],
+    kinds={"step": REAL, "zero": REAL},
     samples=(
         Sample((normal(4) * 9, positive(1), np.zeros(1, np.float32)), gradient=False),
         Sample((normal(1, 3, 2), positive(3), np.zeros(1, np.float32)), gradient=False),

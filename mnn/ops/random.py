@@ -15,7 +15,7 @@ from mnn.expr.types import TensorType
 from mnn.expr.var import Var
 from mnn.ops.axes import int_operand, integers_of
 from mnn.ops.codec import Codec
-from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
+from mnn.ops.spec import INTEGERS, REQUIRED, BadCall, GradCall, OpSpec, Sample
 
 __all__ = ["normal_numbers", "random_normal", "randomuniform", "uniform_numbers"]
 
@@ -95,6 +95,7 @@ uniform_numbers = OpSpec(
     grad=_no_gradient,
     codec=Codec("RandomUniform", handled=True),
     onnx="RandomUniform",
+    kinds={"shape": INTEGERS, "draw": INTEGERS},
     samples=(
         Sample((_ints(2, 3),), {"seed": (1, 2)}, gradient=False),
         Sample((_ints(0),), {"seed": (1, 2)}, gradient=False),
@@ -115,6 +116,7 @@ normal_numbers = OpSpec(
     grad=_no_gradient,
     codec=Codec("RandomNormal", handled=True),
     onnx="RandomNormal",
+    kinds={"shape": INTEGERS, "draw": INTEGERS},
     samples=(
         Sample((_ints(2, 3),), {"seed": (1, 2)}, gradient=False),
         Sample((_ints(0),), {"seed": (1, 2)}, gradient=False),

@@ -17,7 +17,7 @@ from mnn.ops.codec import Codec
 from mnn.ops.elementwise import broadcast_shapes, known_value
 from mnn.ops.operands import as_var
 from mnn.ops.samples import normal
-from mnn.ops.spec import BadCall, GradCall, OpSpec, Sample
+from mnn.ops.spec import INTEGERS, BadCall, GradCall, OpSpec, Sample
 
 __all__ = ["broadcast_to", "tile"]
 
@@ -57,6 +57,7 @@ _broadcast_to = OpSpec(
     grad=lambda call: [sum_like(call.grad, call.input(0)), None],
     codec=Codec("BroadcastTo", handled=True),
     onnx="Expand",
+    kinds={"shape": INTEGERS},
     samples=(
         Sample((normal(3, 1), _ints(2, 3, 4))),
         Sample((normal(), _ints(2, 2))),
@@ -118,6 +119,7 @@ _tile_gradient: OpSpec = OpSpec(
     _tile_gradient_reference,
     "movement",
     grad=lambda call: [tile(call.grad, call.input(2)), None, None],
+    kinds={"multiples": INTEGERS},
     samples=(
         Sample((normal(4, 3), normal(2, 3), _ints(2, 1))),
         Sample((normal(6), normal(2), _ints(3))),
@@ -141,6 +143,7 @@ _tile = OpSpec(
     grad=_grad_tile,
     codec=Codec("Tile"),
     onnx="Tile",
+    kinds={"multiples": INTEGERS},
     samples=(
         Sample((normal(2, 3), _ints(2, 1))),
         Sample((normal(3), _ints(3))),

@@ -22,7 +22,7 @@ from mnn.ops.movement import expand_dims
 from mnn.ops.operands import as_var
 from mnn.ops.reference import indexing as maths
 from mnn.ops.samples import integers, normal
-from mnn.ops.spec import BadCall, GradCall, OpSpec, Sample
+from mnn.ops.spec import INTEGERS, BadCall, GradCall, OpSpec, Sample
 
 __all__ = ["scatter_elements", "scatter_nd"]
 
@@ -146,6 +146,7 @@ _last_scattered = OpSpec(
     maths.last_scattered,
     "index",
     grad=lambda call: [None, None],
+    kinds={"indices": INTEGERS, "shape": INTEGERS},
     samples=(
         Sample((_ints([1], [0], [1]), _ints(3)), gradient=False),
         Sample((_ints([[0, 1], [0, 1]], [[0, 0], [0, 1]]), _ints(1, 2, 5)), gradient=False),
@@ -187,6 +188,7 @@ _scatter_nd: OpSpec = OpSpec(
     grad=_grad_scatter_nd,
     codec=Codec("ScatterNd", handled=True),
     onnx="ScatterND",
+    kinds={"shape": INTEGERS},
     samples=(
         Sample((_ints([0], [0]), np.array([5, 6], np.float32), _ints(4))),
         Sample((_ints([1], [1]), normal(2, 3), _ints(2, 3)), {"reduction": "add"}),
@@ -267,6 +269,7 @@ _last_elements = OpSpec(
     "index",
     attributes={"axis": 0},
     grad=lambda call: [None, None],
+    kinds={"indices": INTEGERS},
     samples=(
         Sample((normal(3, 2), _ints([0, 2], [0, 1], [0, 2])), gradient=False),
         Sample((normal(2, 3), _ints([1, 1], [2, 0])), {"axis": 1}, gradient=False),

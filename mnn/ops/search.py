@@ -16,7 +16,7 @@ from mnn.ops.index import check_indices
 from mnn.ops.operands import as_var
 from mnn.ops.reference import indexing as maths
 from mnn.ops.samples import integers, normal
-from mnn.ops.spec import REQUIRED, OpSpec, Sample
+from mnn.ops.spec import INTEGERS, REQUIRED, OpSpec, Sample
 
 __all__ = ["histogram", "setdiff1d", "unique", "unravel_index", "where"]
 
@@ -150,6 +150,7 @@ _unravel_index: OpSpec = OpSpec(
     "index",
     grad=lambda call: [None, None],
     codec=Codec("UnravelIndex"),
+    kinds={"shape": INTEGERS},
     samples=(
         Sample((_ints(5, 0, 3), _ints(2, 3)), gradient=False),
         Sample((np.array(4, np.int32), _ints(2, 3)), gradient=False),
@@ -180,6 +181,7 @@ _histogram: OpSpec = OpSpec(
     attributes={"bins": REQUIRED, "low": REQUIRED, "high": REQUIRED},
     grad=lambda call: [None],
     codec=Codec("Histogram", handled=True),
+    kinds={"x": "iuf"},
     samples=(
         Sample((normal(20),), {"bins": 4, "low": -1.0, "high": 1.0}, gradient=False),
         Sample((integers(10),), {"bins": 3, "low": 0, "high": 3}, gradient=False),

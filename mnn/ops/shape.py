@@ -21,7 +21,7 @@ from mnn.ops.convert import cast
 from mnn.ops.elementwise import known_value, promote, unify_operands
 from mnn.ops.operands import as_var
 from mnn.ops.samples import integers, normal
-from mnn.ops.spec import BadCall, GradCall, OpSpec, Sample
+from mnn.ops.spec import INTEGERS, BadCall, GradCall, OpSpec, Sample
 
 __all__ = [
     "fill",
@@ -242,6 +242,7 @@ _fill = OpSpec(
     grad=_grad_fill,
     codec=Codec("Fill", "Fill"),
     onnx="ConstantOfShape",
+    kinds={"shape": INTEGERS},
     samples=(
         Sample((_ints(2, 3), normal())),
         Sample((np.zeros(0, np.int32), normal())),

@@ -20,7 +20,7 @@ from mnn.ops.joining import concat
 from mnn.ops.movement import squeeze
 from mnn.ops.operands import as_var
 from mnn.ops.samples import integers, normal
-from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
+from mnn.ops.spec import INTEGERS, REQUIRED, BadCall, GradCall, OpSpec, Sample
 
 __all__ = [
     "LIMIT",
@@ -255,6 +255,7 @@ _put_slice: OpSpec = OpSpec(
     _put_slice_reference,
     "movement",
     grad=lambda call: [slice_steps(call.grad, *call.inputs[2:]), *([None] * 5)],
+    kinds={"starts": INTEGERS, "ends": INTEGERS},
     samples=(
         Sample((normal(2, 5), normal(4, 5), _ints(1, 0), _ints(3, 100))),
         Sample((normal(2), normal(6), _ints(4), _ints(0), _ints(0), _ints(-2))),
@@ -277,6 +278,7 @@ slice_steps: OpSpec = OpSpec(
     grad=_grad_slice_steps,
     codec=Codec("StridedSlice", handled=True),
     onnx="Slice",
+    kinds={"starts": INTEGERS, "ends": INTEGERS},
     samples=(
         Sample((normal(4, 5), _ints(1, 0), _ints(3, 100))),
         Sample((normal(4, 5), _ints(-2), _ints(LIMIT), _ints(1), _ints(1))),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import Parameter, Signature
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,30 @@ from mnn.expr.var import Var, capture, var_of
 from mnn.ops.codec import Codec
 from mnn.ops.operands import as_var
 
-__all__ = ["REQUIRED", "BadCall", "GradCall", "OpSpec", "Sample", "all_specs", "find_spec"]
+__all__ = [
+    "INTEGERS",
+    "REAL",
+    "REQUIRED",
+    "BadCall",
+    "GradCall",
+    "OpSpec",
+    "Sample",
+    "all_specs",
+    "find_spec",
+]
 
 Array = np.ndarray[Any, Any]
 
 REQUIRED: Any = object()
 """Default of an attribute that has none."""
+
+REAL = "biuf"
+"""Kinds of real numbers."""
+
+INTEGERS = "iu"
+"""Kinds of integers."""
+
+_WORDS = {REAL: "real numbers", INTEGERS: "integers", "iuf": "real numbers (not bool)"}
 
 
 @dataclass(frozen=True)
@@ -39,13 +58,14 @@ class Sample:
     Attributes:
         inputs: arrays, Python numbers, or None for an omitted optional input.
         attributes: keyword arguments.
-        gradient: also check the gradient with these inputs (needs float inputs away from kinks).
+        gradient: also check the gradient with these inputs (needs float inputs away from kinks);
+            a tuple of positions: only that of these operands, the others count as constants.
         oracle: independent expected results (a NumPy computation written out), or None.
     """
 
     inputs: tuple[Any, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    gradient: bool = True
+    gradient: bool | tuple[int, ...] = True
     oracle: Callable[..., Any] | None = None
 
 
@@ -57,6 +77,15 @@ class BadCall:
     inputs: tuple[Any, ...]
     error: type[Exception]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _CallSignature:
+    """What `inspect.signature` and `help` find on an operator; made on demand."""
+
+    def __get__(self, spec: OpSpec | None, owner: type[OpSpec]) -> Signature:
+        if spec is None:
+            raise AttributeError("__signature__")
+        return spec.call_signature
 
 
 _registry: dict[str, OpSpec] = {}
@@ -80,6 +109,7 @@ class OpSpec:
         samples: valid calls for the tests.    bad: calls that must be refused.
         pure: False when equal calls may differ (random numbers).
         sets_format: `infer` may give results another format than NCHW inputs have.
+        kinds: accepted NumPy kinds by operand name (see `REAL`, `INTEGERS`), where not all are.
         doc: one line of what it returns.
     """
 
@@ -97,12 +127,17 @@ class OpSpec:
     bad: tuple[BadCall, ...] = ()
     pure: bool = True
     sets_format: bool = False
+    kinds: Mapping[str, str] = field(default_factory=dict)
     doc: str = ""
+
+    __signature__ = _CallSignature()
 
     def __post_init__(self) -> None:
         if self.name in _registry:
             raise AssertionError(f"operator {self.name!r} is declared twice")
         _registry[self.name] = self
+        object.__setattr__(self, "__doc__", f"Return {self.doc}.")
+        object.__setattr__(self, "__name__", self.name)
         if self.body is not None:
             register_body(self.name, self.body)
 
@@ -117,6 +152,8 @@ class OpSpec:
         self, types: Sequence[TensorType | None], attributes: Mapping[str, Any]
     ) -> tuple[TensorType, ...]:
         """Return the result types for input types, or raise the error of a wrong call."""
+        if self.kinds:
+            self._check_kinds(types)
         result = self.infer(types, attributes)
         return (result,) if isinstance(result, TensorType) else tuple(result)
 
@@ -124,6 +161,8 @@ class OpSpec:
         self, arrays: Sequence[Array | None], attributes: Mapping[str, Any]
     ) -> tuple[Array, ...]:
         """Return the results as arrays."""
+        if self.kinds:
+            self._check_kinds(arrays)
         try:
             result = self.reference(*arrays, **attributes)
         except (MnnError, MemoryError):
@@ -135,6 +174,16 @@ class OpSpec:
                 each if isinstance(each, np.ndarray) else np.asarray(each) for each in result
             )
         return (result if isinstance(result, np.ndarray) else np.asarray(result),)
+
+    def _check_kinds(self, operands: Sequence[Array | TensorType | None]) -> None:
+        for name, each in zip(self.inputs, operands, strict=False):
+            plain = name.rstrip("?*")
+            accepted = self.kinds.get(plain)
+            if accepted and each is not None and each.dtype.kind not in accepted:
+                raise DTypeError(
+                    f"{self.name}: operand {plain} is {each.dtype}, expected "
+                    f"{_WORDS.get(accepted, accepted)}. Convert with astype first."
+                )
 
     def _explain(
         self, arrays: Sequence[Array | None], attributes: Mapping[str, Any], error: Exception
@@ -154,6 +203,8 @@ class OpSpec:
 
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
         """Apply the operator: a Var, or a tuple of Vars when it has several results."""
+        if attributes:
+            inputs, attributes = self.named_operands(inputs, attributes)
         operands = self._operands(inputs)
         return self.apply(operands, self._attributes(attributes))
 
@@ -211,6 +262,46 @@ class OpSpec:
             var_of(Ref(node, index), value=array) for index, array in enumerate(results)
         )
         return outputs[0] if len(outputs) == 1 and not self.several else outputs
+
+    def named_operands(
+        self, inputs: tuple[Any, ...], given: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return operands in order and attributes, for a call that may name operands.
+
+        Raises:
+            TypeError: an operand is given twice, or one is missing.
+        """
+        names = [name.rstrip("?*") for name in self.inputs]
+        by_name = [name for name in names if name in given]
+        if not by_name:
+            return inputs, given
+        twice = [name for name in names[: len(inputs)] if name in given]
+        if twice:
+            raise TypeError(f"{self.name}: operands {twice} are given by position and by name.")
+        last = max(names.index(name) for name in by_name)
+        missing = [
+            name
+            for name, declared in zip(names[:last], self.inputs, strict=False)
+            if name not in given and name not in names[: len(inputs)] and "?" not in declared
+        ]
+        if missing:
+            raise TypeError(f"{self.name}: missing operands {missing}.")
+        rest = tuple(given.get(name) for name in names[len(inputs) : last + 1])
+        return (*inputs, *rest), {key: value for key, value in given.items() if key not in by_name}
+
+    @property
+    def call_signature(self) -> Signature:
+        """The parameters of a call: operands, then attributes by name."""
+        parameters = []
+        for name in self.inputs:
+            plain = name.rstrip("?*")
+            kind = Parameter.VAR_POSITIONAL if "*" in name else Parameter.POSITIONAL_OR_KEYWORD
+            default = None if "?" in name else Parameter.empty
+            parameters.append(Parameter(plain, kind, default=default))
+        for name, value in self.attributes.items():
+            default = Parameter.empty if value is REQUIRED else value
+            parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default))
+        return Signature(parameters)
 
     def _operands(self, inputs: Sequence[Any]) -> list[Var | None]:
         names = self.inputs

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mnn import expr, nn
 from mnn.config import config
+from mnn.errors import UnsupportedError
+from mnn.expr.enums import data_format
 from mnn.expr.grad import gradients
 from mnn.expr.node import Ref
 from mnn.expr.symbols import fresh, shape_numbers
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
+from mnn.format.encode import can_encode
+from mnn.ops.create import placeholder
 from mnn.ops.spec import OpSpec, Sample, all_specs
+from scripts.operator_table import gradient_is_zero
 
 SPECS = all_specs()
 
@@ -119,14 +127,36 @@ def test_type_rule_with_unknown_sizes(spec: OpSpec, sample: Sample) -> None:
                 assert declared in (-1, found)
 
 
+def _checked_operands(sample: Sample) -> list[int]:
+    """Return the positions of the operands whose gradient a sample checks."""
+    floats = [
+        index
+        for index, each in enumerate(sample.inputs)
+        if isinstance(each, np.ndarray) and each.dtype.kind == "f"
+    ]
+    if isinstance(sample.gradient, tuple):
+        return [index for index in floats if index in sample.gradient]
+    return floats if sample.gradient else []
+
+
 def _differentiable() -> Iterator[Any]:
     for parameter in _samples([spec for spec in SPECS if spec.grad is not None]):
-        sample: Sample = parameter.values[1]
-        floats = any(
-            isinstance(each, np.ndarray) and each.dtype.kind == "f" for each in sample.inputs
-        )
-        if sample.gradient and floats:
+        if _checked_operands(parameter.values[1]):
             yield parameter
+
+
+# Rules that finite differences cannot confirm, and why.
+OTHER_GRADIENTS = {"fake_quantize": "straight through the rounding, whose slope is 0"}
+
+
+def _unchecked() -> list[OpSpec]:
+    checked = {parameter.values[0].name for parameter in _differentiable()}
+    return [spec for spec in SPECS if spec.grad is not None and spec.name not in checked]
+
+
+@pytest.mark.parametrize("spec", _unchecked(), ids=lambda spec: spec.name)
+def test_rule_without_a_checked_sample_says_zero(spec: OpSpec) -> None:
+    assert gradient_is_zero(spec) != (spec.name in OTHER_GRADIENTS)
 
 
 @pytest.mark.parametrize(("spec", "sample"), list(_differentiable()))
@@ -135,11 +165,7 @@ def test_gradient_equals_finite_differences(spec: OpSpec, sample: Sample) -> Non
         each.astype(np.float64) if isinstance(each, np.ndarray) and each.dtype.kind == "f" else each
         for each in sample.inputs
     ]
-    places = [
-        index
-        for index, each in enumerate(inputs)
-        if isinstance(each, np.ndarray) and each.dtype.kind == "f"
-    ]
+    places = _checked_operands(sample)
 
     def build(arrays: list[Any]) -> tuple[list[Var], list[Var]]:
         variables = [Var(each.copy()) if isinstance(each, np.ndarray) else each for each in arrays]
@@ -196,37 +222,47 @@ def test_equal_calls_are_one_node(spec: OpSpec) -> None:
         assert one._ref.node is two._ref.node
 
 
-def _savable() -> list[Any]:
-    from mnn.format.encode import can_encode
+NO_FILE_TYPE = {"float64", "int64", "complex64", "complex128", "float16"}
+"""Element types that become others in files."""
 
-    narrow = {"float64", "int64", "complex64", "complex128", "float16"}
+_FED = {"float32", "int32", "uint8", "int8"}
+
+
+def _savable() -> list[Any]:
     found = []
     for parameter in _samples([spec for spec in SPECS if spec.pure and can_encode(spec)]):
         sample: Sample = parameter.values[1]
         dtypes = {each.dtype.name for each in sample.inputs if isinstance(each, np.ndarray)}
-        if not dtypes & narrow:
+        if not dtypes & NO_FILE_TYPE:
             found.append(parameter)
     return found
 
 
-@pytest.mark.parametrize(("spec", "sample"), _savable())
-def test_saved_and_loaded_gives_equal_results(spec: OpSpec, sample: Sample, tmp_path: Any) -> None:
-    """What a file can hold comes back: every operand is an input of the saved graph."""
-    from mnn import nn
-    from mnn.errors import UnsupportedError
-    from mnn.expr.enums import data_format
-    from mnn.ops.create import placeholder
+def _ways_to_feed(sample: Sample) -> list[list[int]]:
+    """Return which operands are inputs of the file: all float arrays, or only the first operand.
 
-    layout = spec._attributes(sample.attributes).get("layout")
-    source = spec._attributes(sample.attributes).get("source")
-    format = data_format.NHWC if layout == "NHWC" else data_format.NCHW
-    format = format if source is None else source
+    The others become constants: weights of layers have to.
+    """
+    arrays = {
+        place: each.dtype
+        for place, each in enumerate(sample.inputs)
+        if isinstance(each, np.ndarray) and each.ndim > 0
+    }
+    floats = [place for place, dtype in arrays.items() if dtype.kind == "f"]
+    first = [0] if 0 in arrays and arrays[0].name in _FED else []
+    return [floats] if floats == first else [floats, first]
+
+
+def _comes_back(spec: OpSpec, sample: Sample, fed: list[int], path: Path) -> bool:
+    """Save and load a sample and compare; return False when files cannot hold it."""
+    attributes = spec._attributes(sample.attributes)
+    format = data_format.NHWC if attributes.get("layout") == "NHWC" else data_format.NCHW
+    format = attributes.get("source", format)
     wanted = [each.read() for each in _call(spec, _fresh(sample.inputs), sample.attributes)]
     names, arrays, operands = [], [], []
     with config.using(lazy=True):
         for position, each in enumerate(sample.inputs):
-            fed = isinstance(each, np.ndarray) and each.dtype.kind == "f" and each.ndim > 0
-            if not fed:
+            if position not in fed:
                 operands.append(each)
                 continue
             var = placeholder(each.shape, format if position == 0 else data_format.NCHW, each.dtype)
@@ -237,13 +273,10 @@ def test_saved_and_loaded_gives_equal_results(spec: OpSpec, sample: Sample, tmp_
         results = _call(spec, tuple(operands), sample.attributes)
         for position, each in enumerate(results):
             each.name = f"out{position}"
-        path = tmp_path / "graph.mnn"
-        from mnn import expr
-
         try:
             expr.save(results, path)
         except UnsupportedError:
-            return  # attributes that files lack are refused; what is accepted must come back
+            return False
     module = nn.load_module_from_file(path, names, [f"out{n}" for n in range(len(results))])
     with np.errstate(all="ignore"):
         found = [each.read() for each in module.onForward(arrays)]
@@ -253,3 +286,55 @@ def test_saved_and_loaded_gives_equal_results(spec: OpSpec, sample: Sample, tmp_
         np.testing.assert_allclose(
             got.astype(stored.dtype), stored, rtol=2e-6, atol=2e-6, err_msg=spec.name
         )
+    return True
+
+
+@pytest.mark.parametrize(("spec", "sample"), _savable())
+def test_saved_and_loaded_gives_equal_results(spec: OpSpec, sample: Sample, tmp_path: Path) -> None:
+    """Files refuse attributes that they lack; what they accept comes back."""
+    for number, fed in enumerate(_ways_to_feed(sample)):
+        _comes_back(spec, sample, fed, tmp_path / f"{number}.mnn")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [spec for spec in SPECS if spec.pure and can_encode(spec)],
+    ids=lambda spec: spec.name,
+)
+def test_files_hold_some_sample_of_a_savable_operator(spec: OpSpec, tmp_path: Path) -> None:
+    samples = [parameter.values[1] for parameter in _savable() if parameter.values[0] is spec]
+    assert any(
+        _comes_back(spec, sample, fed, tmp_path / "graph.mnn")
+        for sample in samples
+        for fed in _ways_to_feed(sample)
+    )
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_calls_that_every_operator_refuses(spec: OpSpec) -> None:
+    sample = spec.samples[0]
+    with pytest.raises(TypeError, match="unknown arguments"):
+        spec(*sample.inputs, **sample.attributes, no_such_argument=1)
+    if not spec.inputs:
+        return
+    with pytest.raises(TypeError):
+        spec("text", *sample.inputs[1:], **sample.attributes)
+    if not spec.inputs[-1].endswith("*"):
+        with pytest.raises(TypeError, match="operands"):
+            spec(*sample.inputs, *[None] * len(spec.inputs), 1.0, **sample.attributes)
+    if not spec.inputs[0].endswith(("?", "*")):
+        with pytest.raises(TypeError):
+            spec(**sample.attributes)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_operands_by_name(spec: OpSpec) -> None:
+    signature = inspect.signature(spec)
+    sample = spec.samples[0]
+    if spec.inputs and spec.inputs[-1].endswith("*"):
+        return
+    bound = signature.bind(*sample.inputs, **sample.attributes)
+    by_position = _call(spec, _fresh(sample.inputs), sample.attributes)
+    by_name = _call(spec, (), bound.arguments)
+    for one, two in zip(by_position, by_name, strict=True):
+        np.testing.assert_array_equal(one.read(), two.read())

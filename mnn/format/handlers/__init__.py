@@ -17,6 +17,7 @@ from mnn.format.handlers import (
     write_control,
     write_image,
     write_movement,
+    write_quantized,
     write_recurrent,
     write_values,
     write_window,

@@ -13,8 +13,8 @@ from mnn.expr.var import Var
 from mnn.format.decode import OpCall, decoder
 from mnn.format.handlers.structure import integers
 from mnn.format.schema import schema
+from mnn.ops import detection, linalg
 from mnn.ops import image as ops
-from mnn.ops import linalg
 from mnn.ops.axes import integers_of
 from mnn.ops.convert import cast, convert
 from mnn.ops.index import gather
@@ -184,7 +184,7 @@ def _nms(call: OpCall) -> Var:
         "score_threshold": _number(call, 4, float("-inf")),
     }
     boxes, scores = call.input(0), call.input(1)
-    function = ops.nms_classes if scores.ndim == 3 else ops._nms
+    function = detection.nms_classes if scores.ndim == 3 else detection._nms
     result: Var = function(boxes, scores, **settings)
     return result
 
@@ -203,7 +203,7 @@ def _number(call: OpCall, index: int, default: float) -> float:
 def _detection(call: OpCall) -> Sequence[Var]:
     main = call.parameters()
     scales = [] if main.centerSizeEncoding is None else main.centerSizeEncoding.tolist()
-    return ops.detection_post_process(
+    return detection.detection_post_process(
         call.input(0),
         call.input(1),
         call.input(2),

@@ -173,7 +173,18 @@ def _detection(call: NodeCall) -> None:
 def _stft(call: NodeCall) -> None:
     hop = call.encoder.constant(np.array(call.attributes["hop"], np.int32))
     main = {"abs": call.attributes["onesided"]}
-    call.emit("Stft", "StftParam", main, inputs=[call.inputs[0], hop, call.inputs[1]])
+    rank = call.input_type(0).rank
+    if rank not in (1, 2):
+        raise UnsupportedError("save: stft of other than one or two dimensions.")
+    if rank == 2:
+        call.emit("Stft", "StftParam", main, inputs=[call.inputs[0], hop, call.inputs[1]])
+        return
+    # Readers exist that take only (batch, time).
+    rows, spectra = (call.encoder.temporary(name) for name in ("Unsqueeze", "Stft"))
+    axes = {"squeezeDims": [0]}
+    call.emit("Unsqueeze", "SqueezeParam", axes, inputs=call.inputs[:1], outputs=[rows])
+    call.emit("Stft", "StftParam", main, inputs=[rows, hop, call.inputs[1]], outputs=[spectra])
+    call.emit("Squeeze", "SqueezeParam", axes, inputs=[spectra])
 
 
 @encoder("cosine_similarity")
