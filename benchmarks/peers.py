@@ -18,13 +18,14 @@ Array = np.ndarray[Any, Any]
 Step = Callable[[], list[Any]]
 
 
-def samples(stem: str) -> dict[str, Array]:
-    """Return the sample inputs by name."""
+def samples(stem: str, kind: str = "input") -> dict[str, Array]:
+    """Return the sample inputs, or the exact outputs, by name."""
     with np.load(f"{stem}.npz") as arrays:
+        prefix = f"{kind}_"
         return {
-            name.removeprefix("input_"): arrays[name]
+            name.removeprefix(prefix): arrays[name]
             for name in arrays.files
-            if name.startswith("input_")
+            if name.startswith(prefix)
         }
 
 
@@ -98,13 +99,12 @@ def wheel(stem: str, threads: int, precision: str) -> Step:
 
     config = {"backend": "CPU", "numThread": threads, "precision": precision}
     runtime = MNN.nn.create_runtime_manager((config,))
-    probe = MNN.nn.load_module_from_file(f"{stem}.mnn", [], [])
-    names = probe.get_info()["inputNames"]
-    module = MNN.nn.load_module_from_file(
-        f"{stem}.mnn", names, probe.get_info()["outputNames"], runtime_manager=runtime
-    )
-    del probe
     arrays = samples(stem)
+    names = list(arrays)
+    # Loading without the runtime would start threads that nobody asked for.
+    module = MNN.nn.load_module_from_file(
+        f"{stem}.mnn", names, list(samples(stem, "output")), runtime_manager=runtime
+    )
     inputs = []
     for name in names:
         array = arrays[name]
