@@ -414,6 +414,22 @@ class Function:
         loop.results = phis
 
     @contextmanager
+    def repeat(self) -> Iterator[Callable[[Value], None]]:
+        """Build an endless loop; call what is yielded with a condition to leave it there."""
+        body, done = self._fresh("again"), self._fresh("done")
+        self.emit(f"br label %{body}")
+        self._label(body)
+
+        def leave(condition: Value) -> None:
+            stay = self._fresh("stay")
+            self.emit(f"br i1 {condition.text}, label %{done}, label %{stay}")
+            self._label(stay)
+
+        yield leave
+        self.emit(f"br label %{body}")
+        self._label(done)
+
+    @contextmanager
     def when(self, condition: Value) -> Iterator[None]:
         """Build a branch taken where the condition holds."""
         then, after = self._fresh("then"), self._fresh("after")
@@ -449,6 +465,16 @@ class Function:
                 raise AssertionError(f"{callee.name}: {given} given for {wanted}")
         listed = ", ".join(f"{each.type} {each.text}" for each in values)
         self.emit(f"call void @{callee.name}({listed})")
+
+    def call_address(
+        self, address: Value, arguments: Sequence[Value], kind: str = "void"
+    ) -> Value | None:
+        """Call the function at an address and return its result, None for `void`."""
+        listed = ", ".join(f"{each.type} {each.text}" for each in arguments)
+        if kind == "void":
+            self.emit(f"call void {address.text}({listed})")
+            return None
+        return self.make(f"call {kind} {address.text}({listed})", kind)
 
     def intrinsic(self, name: str, kind: str, arguments: Sequence[Value]) -> Value:
         """Call an LLVM intrinsic that the caller knows the target can select."""

@@ -84,6 +84,13 @@ class Buffer:
             self._array, self._make = self._make(), None
         return self._array
 
+    def place(self, memory: Array) -> None:
+        """Move a constant's content into `memory` (uint8), and forget where it was before."""
+        content = self.array
+        moved = memory[: content.nbytes].view(content.dtype).reshape(content.shape)
+        moved[...] = content
+        self._array = moved
+
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name} {self.size} bytes>"
 

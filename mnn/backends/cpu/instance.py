@@ -1,0 +1,181 @@
+"""The changing memory of a plan: temporaries, argument blocks, scratch. One run at a time."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnn.backends.cpu.constants import address_of, aligned_bytes
+from mnn.backends.cpu.executor import RUN
+from mnn.backends.cpu.steps import HostCall
+from mnn.backends.cpu.tables import Tables
+from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Tensor
+from mnn.compile.memory import round_up
+
+__all__ = ["Instance", "Recipe"]
+
+Array = np.ndarray[Any, Any]
+
+_WORD = 8
+_PLAIN = 0x101  # NumPy's flags C_CONTIGUOUS and ALIGNED
+_ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the instances of a plan share.
+
+    Attributes:
+        tables: words to copy.
+        function: address of the executor.
+        temporaries: offsets in the arena, of `arena_bytes`.
+        scratch_bytes: for each thread.
+        foreign: numbers of buffers among the arrays of a run: those given, then those made.
+        fresh: shapes and dtypes of the arrays that each run makes.
+        actions: the numbers of lists of steps in `tables.runs`, and work for NumPy, in order.
+        results: what a run returns: the number of an array, or a tensor to be copied.
+        displacement: of `data_displacement`.
+    """
+
+    tables: Tables
+    function: int
+    temporaries: Mapping[Buffer, int]
+    arena_bytes: int
+    scratch_bytes: int
+    foreign: Mapping[Buffer, int]
+    fresh: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
+    actions: tuple[int | HostCall, ...]
+    results: tuple[int | Tensor, ...]
+    displacement: int | None
+
+
+class Instance:
+    """Memory for one run at a time."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        tables = recipe.tables
+        self._recipe = recipe
+        self._execute = _ENTRY(recipe.function)
+        self._arena = aligned_bytes(recipe.arena_bytes)
+        self._words = tables.words.copy()
+        self._start = address_of(self._words)
+        self._words[tables.own] += self._start
+        self._words[tables.arena] += address_of(self._arena)
+        # Single words are read and written faster through a memoryview.
+        self._view = memoryview(self._words)
+        self._runs = [self._pointer(position) for position in tables.runs]
+        # Addresses of data, where array objects do not tell them.
+        self._addresses = np.zeros(len(recipe.foreign) + 1, np.int64)
+        self._scratch_step = round_up(recipe.scratch_bytes)
+        self._scratch = aligned_bytes(0)
+        self._reserve_scratch(1)
+
+    def run(self, arrays: Sequence[Array], threads: int) -> list[Array]:
+        """Return the results of all steps, given C-contiguous arrays of the right type."""
+        foreign = self._begin(arrays)
+        for action in self._recipe.actions:
+            if isinstance(action, int):
+                self._execute(self._runs[action])
+            else:
+                self._compute(action, foreign)
+        return [
+            foreign[each] if isinstance(each, int) else self._array(each, foreign).copy()
+            for each in self._recipe.results
+        ]
+
+    def profile(self, arrays: Sequence[Array], threads: int) -> list[float]:
+        """Run once and return the seconds that each step took."""
+        foreign = self._begin(arrays)
+        tables, view = self._recipe.tables, self._view
+        rows = iter(tables.rows)
+        probe = self._pointer(tables.probe)
+        view[tables.probe + RUN["row_count"]] = 0
+        self._patch()
+        seconds: list[float] = []
+        for action in self._recipe.actions:
+            if isinstance(action, HostCall):
+                start = time.perf_counter()
+                self._compute(action, foreign)
+                seconds.append(time.perf_counter() - start)
+                continue
+            for _ in range(view[tables.runs[action] + RUN["row_count"]]):
+                view[tables.probe + RUN["rows"]] = self._start + _WORD * next(rows)
+                view[tables.probe + RUN["row_count"]] = 0
+                start = time.perf_counter()
+                self._execute(probe)
+                middle = time.perf_counter()
+                view[tables.probe + RUN["row_count"]] = 1
+                empty = middle - start
+                start = time.perf_counter()
+                self._execute(probe)
+                seconds.append(max(0.0, time.perf_counter() - start - empty))
+        return seconds
+
+    def _pointer(self, position: int) -> ctypes.c_void_p:
+        return ctypes.c_void_p(self._start + _WORD * position)
+
+    def _begin(self, arrays: Sequence[Array]) -> list[Array]:
+        """Return the arrays of this run, given and new, after noting where they are."""
+        foreign = list(arrays)
+        for number, array in enumerate(foreign):
+            if array.flags.num & _PLAIN != _PLAIN:
+                foreign[number] = np.require(array.copy(), requirements="CA")
+        foreign += [np.empty(shape, dtype) for shape, dtype in self._recipe.fresh]
+        view = self._view
+        if self._recipe.displacement is not None:
+            for number, array in enumerate(foreign):
+                view[number] = id(array)
+        else:
+            start = address_of(self._addresses)
+            for number, array in enumerate(foreign):
+                self._addresses[number] = address_of(array)
+                view[number] = start + _WORD * number
+        return foreign
+
+    def _patch(self) -> None:
+        """Bring the argument blocks up to date without running a step."""
+        if not self._runs:
+            return
+        place = self._recipe.tables.runs[0] + RUN["row_count"]
+        count = self._view[place]
+        self._view[place] = 0
+        self._execute(self._runs[0])
+        self._view[place] = count
+
+    def _compute(self, step: HostCall, foreign: Sequence[Array]) -> None:
+        given = [self._array(each, foreign) for each in step.inputs]
+        for each in given:
+            each.flags.writeable = False
+        made = step.function(given)
+        for tensor, array in zip(step.outputs, made, strict=True):
+            assert np.shape(array) == tensor.shape, (step.label, np.shape(array), tensor.shape)
+            np.copyto(self._array(tensor, foreign), array, casting="same_kind")
+
+    def _array(self, tensor: Tensor, foreign: Sequence[Array]) -> Array:
+        """Return a tensor's elements as a new view."""
+        buffer = tensor.buffer
+        if buffer.kind == CONSTANT:
+            return tensor.array()
+        offset = tensor.offset * tensor.dtype.itemsize
+        if buffer.kind == TEMPORARY:
+            memory, offset = self._arena, offset + self._recipe.temporaries[buffer]
+        else:
+            memory = foreign[self._recipe.foreign[buffer]]
+        if not tensor.size:
+            return np.empty(tensor.shape, tensor.dtype)
+        steps = tuple(each * tensor.dtype.itemsize for each in tensor.strides)
+        return np.ndarray(tensor.shape, tensor.dtype, memory, offset, steps)
+
+    def _reserve_scratch(self, threads: int) -> None:
+        """Have scratch memory for so many threads."""
+        step = self._scratch_step
+        if self._scratch.size < step * threads:
+            self._scratch = aligned_bytes(step * threads)
+        for run in (*self._recipe.tables.runs, self._recipe.tables.probe):
+            self._view[run + RUN["scratch"]] = address_of(self._scratch)
+            self._view[run + RUN["scratch_step"]] = step

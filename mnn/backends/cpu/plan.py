@@ -1,0 +1,164 @@
+"""Plans: lists of steps, ready to run as often as wanted, from any number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from mnn.backends.cpu.constants import place_constants
+from mnn.backends.cpu.executor import Executor, data_displacement
+from mnn.backends.cpu.instance import Instance, Recipe
+from mnn.backends.cpu.steps import HostCall, LoopCall, Step, buffers_of, calls_of
+from mnn.backends.cpu.tables import Places, TableBuilder
+from mnn.codegen.kernel import CONSTANT, INPUT, OUTPUT, Buffer, Kernel, Tensor, contiguous
+from mnn.codegen.linking import library
+from mnn.codegen.target import Target
+from mnn.compile.memory import lifetimes, place
+
+__all__ = ["HostCall", "LoopCall", "Plan", "Step"]
+
+Array = np.ndarray[Any, Any]
+
+_IDLE_LIMIT = 8
+
+
+class Plan:
+    """Steps with their memory.
+
+    Args:
+        steps: in the order in which they run.
+        inputs: the tensor of each array that a run is given: C-contiguous, in INPUT buffers.
+        outputs: what a run returns. Arrays that fill an OUTPUT buffer in C order are written by
+            the steps; whatever else an output is, a copy of it is returned.
+        target: what kernels are compiled for.
+
+    Attributes:
+        steps: as given.
+        peak_bytes: memory of temporaries in one run.
+        constant_bytes: memory of constants, which all runs share.
+
+    Raises:
+        CodegenError: a kernel cannot be compiled, or not for this machine.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        target: Target,
+    ) -> None:
+        self.steps = tuple(steps)
+        functions = _link(self.steps, target)
+        uses = [list(buffers_of(each)) for each in self.steps]
+        uses.append([each.buffer for each in outputs])
+        every = dict.fromkeys(buffer for step in uses for buffer in step)
+        # The buffers own the memory of constants, so they are kept.
+        self._constants = [each for each in every if each.kind == CONSTANT]
+        constants, self.constant_bytes = place_constants(self._constants)
+        lives = lifetimes(uses)
+        offsets, self.peak_bytes = place(list(lives.values()))
+        temporaries = dict(zip(lives, offsets, strict=True))
+        foreign, fresh, results = _foreign(inputs, outputs)
+        displacement = data_displacement()
+        tables = TableBuilder(
+            Places(constants, temporaries, foreign, functions), len(foreign), displacement or 0
+        )
+        actions: list[int | HostCall] = []
+        for host, group in groupby(self.steps, lambda each: isinstance(each, HostCall)):
+            part = list(group)
+            actions += [each for each in part if isinstance(each, HostCall)]
+            if not host:
+                actions.append(
+                    tables.add_run([each for each in part if not isinstance(each, HostCall)])
+                )
+        self._recipe = Recipe(
+            tables.finish(),
+            functions[Executor()],
+            temporaries,
+            self.peak_bytes,
+            max((each.scratch for each in calls_of(self.steps)), default=0),
+            foreign,
+            fresh,
+            tuple(actions),
+            results,
+            displacement,
+        )
+        self._idle: list[Instance] = []
+
+    def run(self, arrays: Sequence[Array], threads: int = 1) -> list[Array]:
+        """Return new arrays with the outputs.
+
+        Args:
+            arrays: one for each input, of its shape and dtype; nothing is kept of them.
+            threads: how many may work on it, at least 1.
+        """
+        instance = self._take()
+        try:
+            return instance.run(arrays, threads)
+        finally:
+            self._give_back(instance)
+
+    def profile(self, arrays: Sequence[Array], threads: int = 1, repeat: int = 10) -> list[float]:
+        """Return the median of the seconds that each step took, in `repeat` runs."""
+        instance = self._take()
+        try:
+            seconds = [instance.profile(arrays, threads) for _ in range(repeat)]
+        finally:
+            self._give_back(instance)
+        return [float(each) for each in np.median(np.array(seconds), axis=0)]
+
+    def _take(self) -> Instance:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Instance(self._recipe)
+
+    def _give_back(self, instance: Instance) -> None:
+        if len(self._idle) < _IDLE_LIMIT:
+            self._idle.append(instance)
+
+
+def _link(steps: Sequence[Step], target: Target) -> dict[Kernel, int]:
+    """Return the addresses of all kernels and of the executor."""
+    kernels = list(dict.fromkeys([Executor(), *(each.kernel for each in calls_of(steps))]))
+    texts = [each.build(target).text() for each in kernels]
+    return dict(zip(kernels, library().compile_all(texts, target), strict=True))
+
+
+def _foreign(
+    inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> tuple[
+    Mapping[Buffer, int],
+    tuple[tuple[tuple[int, ...], np.dtype[Any]], ...],
+    tuple[int | Tensor, ...],
+]:
+    """Return the numbers of buffers among a run's arrays, the arrays it makes, its results."""
+    assert all(each.buffer.kind == INPUT for each in inputs), inputs
+    numbers = {each.buffer: number for number, each in enumerate(inputs)}
+    assert len(numbers) == len(inputs), "two inputs share a buffer"
+    fresh: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
+    results: list[int | Tensor] = list(outputs)
+    for place_, each in enumerate(outputs):
+        if each.buffer not in numbers and _fills(each):
+            numbers[each.buffer] = results[place_] = len(numbers)
+            fresh.append((each.shape, each.dtype))
+    for each in outputs:
+        if each.buffer.kind == OUTPUT and each.buffer not in numbers:
+            numbers[each.buffer] = len(numbers)
+            fresh.append(((each.buffer.size,), np.dtype(np.uint8)))
+    return numbers, tuple(fresh), tuple(results)
+
+
+def _fills(tensor: Tensor) -> bool:
+    """True when a tensor fills its OUTPUT buffer in C order."""
+    if tensor.buffer.kind != OUTPUT or tensor.offset:
+        return False
+    whole = contiguous(tensor.buffer, tensor.shape, tensor.dtype)
+    return tensor.size * tensor.dtype.itemsize == tensor.buffer.size and all(
+        size == 1 or mine == other
+        for size, mine, other in zip(tensor.shape, tensor.strides, whole.strides, strict=True)
+    )

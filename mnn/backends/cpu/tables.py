@@ -1,0 +1,175 @@
+"""The words of a plan: step rows, argument blocks and patches, before their memory has a place.
+
+A plan is translated once into words that hold offsets. An instance copies them and adds the
+addresses of its own memory, all at once.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnn.backends.cpu.executor import LOOP, MOVE, PATCH, ROW, RUN
+from mnn.backends.cpu.steps import LoopCall
+from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Kernel, Pointer, Slot
+
+__all__ = ["Places", "TableBuilder", "Tables"]
+
+_WORD = 8
+Words = np.ndarray[Any, np.dtype[np.int64]]
+Positions = np.ndarray[Any, np.dtype[np.intp]]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where buffers are.
+
+    Attributes:
+        constants: addresses.
+        temporaries: offsets in the arena.
+        foreign: numbers of the arrays that are given to, or made by, each run.
+        functions: addresses of kernels.
+    """
+
+    constants: Mapping[Buffer, int]
+    temporaries: Mapping[Buffer, int]
+    foreign: Mapping[Buffer, int]
+    functions: Mapping[Kernel, int]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Words to be copied by each instance.
+
+    Attributes:
+        words: the content; int64.
+        own: positions of words that hold byte offsets from the start of the words.
+        arena: positions of words that hold byte offsets in the arena.
+        runs: position of the RUN block of each list of steps.
+        rows: positions of the rows, in the order in which steps were given.
+        probe: position of a RUN block without patches, for single rows.
+
+    The words begin with one for each array of a run.
+    """
+
+    words: Words
+    own: Positions
+    arena: Positions
+    runs: tuple[int, ...]
+    rows: tuple[int, ...]
+    probe: int
+
+
+class TableBuilder:
+    """Translates steps into words.
+
+    Args:
+        places: where buffers and kernels are.
+        arrays: how many arrays a run is given and makes.
+        displacement: see `RUN`.
+    """
+
+    def __init__(self, places: Places, arrays: int, displacement: int) -> None:
+        self._places = places
+        self._displacement = displacement
+        self._words = [0] * arrays
+        self._own: list[int] = []
+        self._arena: list[int] = []
+        self._patches: list[tuple[int, int, int]] = []
+        self._runs: list[int] = []
+        self._rows: list[int] = []
+        self._probe = self._reserve(RUN.size)
+
+    def add_run(self, steps: Sequence[Call | LoopCall]) -> int:
+        """Add a list of steps that one foreign call runs, and return its number."""
+        run = self._reserve(RUN.size)
+        self._words[run + RUN["displacement"]] = self._displacement
+        rows = self._add_rows(steps)
+        self._rows += [rows + ROW.size * each for each in range(len(steps))]
+        self._point(run + RUN["rows"], rows)
+        self._words[run + RUN["row_count"]] = len(steps)
+        self._runs.append(run)
+        return len(self._runs) - 1
+
+    def finish(self) -> Tables:
+        """Return what was built. The first run does the patches."""
+        table = self._reserve(PATCH.size * len(self._patches))
+        for number, (position, base, offset) in enumerate(self._patches):
+            row = table + PATCH.size * number
+            self._point(row + PATCH["place"], position)
+            self._point(row + PATCH["base"], base)
+            self._words[row + PATCH["offset"]] = offset
+        if self._runs:
+            self._point(self._runs[0] + RUN["patches"], table)
+            self._words[self._runs[0] + RUN["patch_count"]] = len(self._patches)
+        return Tables(
+            np.array(self._words, np.int64),
+            np.array(self._own, np.intp),
+            np.array(self._arena, np.intp),
+            tuple(self._runs),
+            tuple(self._rows),
+            self._probe,
+        )
+
+    def _reserve(self, count: int) -> int:
+        position = len(self._words)
+        self._words += [0] * count
+        return position
+
+    def _point(self, position: int, target: int) -> None:
+        self._words[position] = target * _WORD
+        self._own.append(position)
+
+    def _add_rows(self, steps: Sequence[Call | LoopCall]) -> int:
+        rows = self._reserve(ROW.size * len(steps))
+        for number, step in enumerate(steps):
+            row = rows + ROW.size * number
+            if isinstance(step, LoopCall):
+                self._point(row + ROW["arguments"], self._add_loop(step))
+                continue
+            self._words[row + ROW["function"]] = self._places.functions[step.kernel]
+            self._point(row + ROW["arguments"], self._add_block(step.slots))
+            self._words[row + ROW["items"]] = step.items
+            self._words[row + ROW["grain"]] = max(1, step.grain)
+        return rows
+
+    def _add_loop(self, loop: LoopCall) -> int:
+        block = self._reserve(LOOP.size)
+        rows = self._add_rows(loop.steps)
+        self._point(block + LOOP["rows"], rows)
+        self._words[block + LOOP["row_count"]] = len(loop.steps)
+        self._words[block + LOOP["turns"]] = loop.count
+        moves = self._reserve(MOVE.size * len(loop.moving))
+        self._point(block + LOOP["moves"], moves)
+        self._words[block + LOOP["move_count"]] = len(loop.moving)
+        for number, (call, slot, step) in enumerate(loop.moving):
+            arguments = self._words[rows + ROW.size * call + ROW["arguments"]] // _WORD
+            move = moves + MOVE.size * number
+            self._point(move + MOVE["place"], arguments + slot)
+            self._words[move + MOVE["step"]] = step
+        return block
+
+    def _add_block(self, slots: Sequence[Slot]) -> int:
+        block = self._reserve(len(slots))
+        for position, slot in enumerate(slots, block):
+            if isinstance(slot, Pointer):
+                self._add_pointer(position, slot)
+            elif isinstance(slot, float):
+                (self._words[position],) = struct.unpack("<q", struct.pack("<fi", slot, 0))
+            else:
+                self._words[position] = int(slot)
+        return block
+
+    def _add_pointer(self, position: int, pointer: Pointer) -> None:
+        buffer, offset = pointer.buffer, pointer.offset
+        if buffer.kind == CONSTANT:
+            self._words[position] = self._places.constants[buffer] + offset
+        elif buffer.kind == TEMPORARY:
+            self._words[position] = self._places.temporaries[buffer] + offset
+            self._arena.append(position)
+        else:
+            self._patches.append((position, self._places.foreign[buffer], offset))
