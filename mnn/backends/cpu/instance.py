@@ -124,7 +124,7 @@ class Instance:
         foreign = list(arrays)
         for number, array in enumerate(foreign):
             if array.flags.num & _PLAIN != _PLAIN:
-                foreign[number] = np.require(array.copy(), requirements="CA")
+                foreign[number] = np.array(array, order="C")
         foreign += [np.empty(shape, dtype) for shape, dtype in self._recipe.fresh]
         view = self._view
         if self._recipe.displacement is not None:
@@ -169,7 +169,8 @@ class Instance:
         if not tensor.size:
             return np.empty(tensor.shape, tensor.dtype)
         steps = tuple(each * tensor.dtype.itemsize for each in tensor.strides)
-        return np.ndarray(tensor.shape, tensor.dtype, memory, offset, steps)
+        found: Array = np.ndarray(tensor.shape, tensor.dtype, memory, offset, steps)
+        return found
 
     def _reserve_scratch(self, threads: int) -> None:
         """Have scratch memory for so many threads."""
