@@ -1,0 +1,275 @@
+"""Access of loops to memory: lanes of neighbours, of one element, or of elements far apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnn.codegen.body import Body
+from mnn.codegen.builder import F32, I1, I8, I16, I32, I64, Function, Index, Value, element, vector
+from mnn.codegen.target import Target
+
+__all__ = [
+    "FAR",
+    "ONE",
+    "REVERSED",
+    "ROW",
+    "SIDE",
+    "Stream",
+    "lane_numbers",
+    "masks_tails",
+    "odometer",
+    "stride_class",
+    "tail_mask",
+    "vector_lanes",
+]
+
+ONE, SIDE, REVERSED, FAR, ROW = "one", "side", "reversed", "far", "row"
+"""How neighbours of a loop lie: the same element, side by side, backwards, elsewhere.
+
+ROW is for operands that have the same value along all reduced axes.
+"""
+
+_LANE_TYPES = {1: I8, 2: I16, 4: I32, 8: I64}
+
+
+def stride_class(stride: int) -> str:
+    """Return the class of a stride in elements."""
+    return {0: ONE, 1: SIDE, -1: REVERSED}.get(stride, FAR)
+
+
+def vector_lanes(target: Target, dtypes: Sequence[str]) -> int:
+    """Return how many elements are computed at once: the widest type fills one register."""
+    widest = max((np.dtype(each).itemsize for each in dtypes), default=4)
+    return target.vector_bytes // widest
+
+
+def masks_tails(target: Target, dtypes: Sequence[str], classes: Sequence[str]) -> bool:
+    """True when what is left of a vector is best read and written under a mask.
+
+    Masked access to elements of 1 and 2 bytes exists in registers of 64 bytes only.
+    """
+    small = target.vector_bytes == 64 or all(np.dtype(each).itemsize >= 4 for each in dtypes)
+    return target.masks and small and not {REVERSED, FAR} & set(classes)
+
+
+def lane_numbers(lanes: int, kind: str) -> Value:
+    """Return the constant 0, 1, 2, ... of integers."""
+    if lanes == 1:
+        return Value("0", kind)
+    listed = ", ".join(f"{kind} {lane}" for lane in range(lanes))
+    return Value(f"<{listed}>", vector(lanes, kind))
+
+
+def tail_mask(function: Function, count: Index, lanes: int, itemsize: int) -> Value:
+    """Return the mask of the first `count` lanes, all of them when count is larger."""
+    kind = _LANE_TYPES[itemsize]
+    clipped = function.value(function.min(count, lanes))
+    if kind != I64:
+        clipped = function.make(f"trunc i64 {clipped.text} to {kind}", kind)
+    numbers, limit = lane_numbers(lanes, kind), function.splat(clipped, lanes)
+    return function.make(f"icmp ult {numbers.type} {numbers.text}, {limit.text}", vector(lanes, I1))
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Elements along one axis.
+
+    Attributes:
+        dtype: NumPy name of the elements.
+        kind: ONE, SIDE, REVERSED or FAR.
+        pointer: the element with index 0.
+        stride: bytes from one element to the next; needed for FAR only.
+    """
+
+    dtype: str
+    kind: str
+    pointer: Value
+    stride: Index = 0
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return np.dtype(self.dtype).itemsize
+
+    @property
+    def _memory(self) -> str:
+        """Type of one element in memory."""
+        kind = np.dtype(self.dtype)
+        if kind.kind == "f":
+            return F32 if kind.itemsize == 4 else "double"
+        return _LANE_TYPES[kind.itemsize]
+
+    def _place(self, function: Function, index: Index) -> Value:
+        if self.kind == ONE:
+            return self.pointer
+        step: Index = {SIDE: self.itemsize, REVERSED: -self.itemsize}.get(self.kind, self.stride)
+        return function.offset(self.pointer, function.mul(index, step))
+
+    def load(
+        self,
+        function: Function,
+        lanes: int,
+        index: Index,
+        later: int = 0,
+        mask: Value | None = None,
+    ) -> Value:
+        """Return elements index + later ... as they are computed with: bools are i1.
+
+        Args:
+            later: a number of elements, kept apart from `index` because it costs nothing.
+            mask: lanes to read; the others are 0.
+        """
+        size, memory = self.itemsize, self._memory
+        place = self._place(function, index)
+        if lanes == 1 or self.kind == ONE:
+            found = function.load(memory, self._later(function, place, later), size)
+            found = function.splat(found, lanes)
+        elif self.kind == SIDE:
+            place, kind = function.offset(place, later * size), vector(lanes, memory)
+            if mask is None:
+                found = function.load(kind, place, size)
+            else:
+                found = function.load_masked(kind, place, mask, size)
+        elif self.kind == REVERSED:
+            place = function.offset(place, -(later + lanes - 1) * size)
+            found = function.load(vector(lanes, memory), place, size)
+            found = function.shuffle(found, None, list(reversed(range(lanes))))
+        else:
+            found = function.undefined(vector(lanes, memory))
+            place = self._later(function, place, later)
+            for lane in range(lanes):
+                found = function.insert(found, function.load(memory, place, size), lane)
+                place = function.offset(place, self.stride)
+        return self._computed(function, lanes, found)
+
+    def store(
+        self,
+        function: Function,
+        value: Value,
+        lanes: int,
+        index: Index,
+        later: int = 0,
+        mask: Value | None = None,
+    ) -> None:
+        """Write elements index + later ...; bools are i1."""
+        size = self.itemsize
+        stored = self._stored(function, lanes, value)
+        place = self._place(function, index)
+        if lanes == 1 or self.kind == ONE:
+            function.store(stored, self._later(function, place, later), size)
+        elif self.kind == SIDE:
+            place = function.offset(place, later * size)
+            if mask is None:
+                function.store(stored, place, size)
+            else:
+                function.store_masked(stored, place, mask, size)
+        elif self.kind == REVERSED:
+            place = function.offset(place, -(later + lanes - 1) * size)
+            turned = function.shuffle(stored, None, list(reversed(range(lanes))))
+            function.store(turned, place, size)
+        else:
+            place = self._later(function, place, later)
+            for lane in range(lanes):
+                function.store(function.extract(stored, lane), place, size)
+                place = function.offset(place, self.stride)
+
+    def _later(self, function: Function, place: Value, later: int) -> Value:
+        if self.kind == ONE:
+            return place
+        step: Index = {SIDE: self.itemsize, REVERSED: -self.itemsize}.get(self.kind, self.stride)
+        return function.offset(place, function.mul(later, step))
+
+    def _computed(self, function: Function, lanes: int, found: Value) -> Value:
+        if self.dtype == "bool":
+            return Body(function, lanes, np.dtype(np.uint8)).truth(found)
+        return found
+
+    def _stored(self, function: Function, lanes: int, value: Value) -> Value:
+        if self.dtype == "bool" and element(value.type) == I1:
+            boolean, byte = np.dtype(np.bool_), np.dtype(np.uint8)
+            return Body(function, lanes, byte).convert(value, boolean, byte)
+        return value
+
+
+@contextmanager
+def odometer(
+    function: Function,
+    lo: Index,
+    hi: Index,
+    sizes: Sequence[Index],
+    pointers: Sequence[Value],
+    strides: Sequence[Sequence[Index]],
+) -> Iterator[tuple[Value, list[Value]]]:
+    """Build a loop over positions lo..hi of several axes, the last one turning fastest.
+
+    Args:
+        sizes: of the axes; that of the first is not needed and may be anything.
+        pointers: places at position 0.
+        strides: for each pointer, bytes along each axis.
+
+    Yields:
+        the position's number and the pointers there.
+    """
+    axes = len(sizes)
+    counters: list[Value] = []
+    left: Index = lo
+    for axis in reversed(range(1, axes)):
+        counters.insert(0, function.value(function.rem(left, sizes[axis])))
+        left = function.div(left, sizes[axis])
+    moved = list(pointers)
+    for number, steps in enumerate(strides):
+        for axis in range(axes):
+            distance = function.mul(left if axis == 0 else counters[axis - 1], steps[axis])
+            moved[number] = function.offset(moved[number], distance)
+    # When axis k + 1 is through, its walk is undone together with the step along axis k.
+    jumps = [
+        [
+            function.sub(steps[axis], function.mul(sizes[axis + 1], steps[axis + 1]))
+            if axis < axes - 1
+            else steps[axis]
+            for axis in range(axes)
+        ]
+        for steps in strides
+    ]
+    with function.loop(lo, hi, carried=[*counters, *moved]) as loop:
+        here = loop.carried[len(counters) :]
+        yield loop.index, here
+        loop.next = _advanced(function, loop.carried[: len(counters)], here, sizes, jumps)
+
+
+def _advanced(
+    function: Function,
+    counters: Sequence[Value],
+    pointers: Sequence[Value],
+    sizes: Sequence[Index],
+    jumps: Sequence[Sequence[Index]],
+) -> list[Value]:
+    axes = len(sizes)
+    if not axes:
+        return list(pointers)
+    moved = [
+        function.offset(place, steps[axes - 1])
+        for place, steps in zip(pointers, jumps, strict=True)
+    ]
+    turned: list[Value] = []
+    through: Value | None = None
+    for axis in reversed(range(1, axes)):
+        count = counters[axis - 1]
+        more = function.value(function.add(count, 1))
+        if through is not None:
+            more = function.select(through, more, count)
+        full = function.compare("eq", more, sizes[axis])
+        through = full
+        turned.insert(0, function.select(full, function.constant(0), more))
+        moved = [
+            function.offset(
+                place,
+                function.select(full, function.value(steps[axis - 1]), function.constant(0)),
+            )
+            for place, steps in zip(moved, jumps, strict=True)
+        ]
+    return [*turned, *moved]

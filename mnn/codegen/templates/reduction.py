@@ -1,0 +1,205 @@
+"""Accumulators of reductions: how partial results start, grow, join and end.
+
+A state is a list of values of some lanes; every lane accumulates elements of its own, and lanes
+are folded at the end. Sums of floats grow plainly for a few steps and are then settled into a
+compensated sum, so their error does not grow with the number of elements.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mnn.codegen.body import Body
+from mnn.codegen.builder import I64, Function, Index, Value, lanes_of
+from mnn.codegen.program import Program
+from mnn.codegen.templates.access import lane_numbers
+from mnn.errors import CodegenError
+
+__all__ = ["PLAIN_STEPS", "Reduction", "neutral"]
+
+PLAIN_STEPS = 32
+"""Additions to one lane before it is settled."""
+
+State = list[Value]
+DType = np.dtype[Any]
+
+
+def neutral(name: str, dtype: DType) -> float | bool:
+    """Return the result of no elements, as an element of `dtype` that changes nothing."""
+    if name in ("sum", "any"):
+        return 0
+    if name in ("prod", "all"):
+        return 1
+    low = name in ("max", "argmax")
+    if dtype.kind == "b":
+        return not low
+    if dtype.kind == "f":
+        return -np.inf if low else np.inf
+    limits = np.iinfo(dtype)
+    return int(limits.min if low else limits.max)
+
+
+class Reduction:
+    """One reduction of a program.
+
+    Args:
+        value: its number.
+        position: dtype of positions (of arg-reductions).
+    """
+
+    def __init__(self, function: Function, program: Program, value: int, position: str) -> None:
+        step = program.steps[value - len(program.inputs)]
+        self.function = function
+        self.name = step.reduction
+        self.argument = step.arguments[0]
+        self.source = np.dtype(program.dtype(self.argument))
+        self.result = np.dtype(step.result)
+        compute = np.dtype(step.compute)
+        if self.name in ("sum", "prod"):
+            compute = self.result
+        elif self.name in ("any", "all"):
+            compute = np.dtype(np.bool_)
+        elif self.is_arg and compute.kind == "b":
+            compute = np.dtype(np.uint8)
+        self.middle = np.dtype(step.compute)
+        self.compute = compute
+        self.position = np.dtype(position)
+        self.indices = step.arguments[1] if len(step.arguments) > 1 else None
+        if self.indices is not None:
+            self.position = self.result
+        if self.compute.kind not in "biuf":
+            raise CodegenError(f"reduce.{self.name}: kernels do not compute in {compute}.")
+
+    @property
+    def is_arg(self) -> bool:
+        """True when the result is a position."""
+        return self.name.startswith("arg")
+
+    @property
+    def settles(self) -> bool:
+        """True when local states are of another sort than lasting ones."""
+        return self.name == "sum" and self.compute.kind == "f"
+
+    def body(self, lanes: int) -> Body:
+        """Return the arithmetic of the accumulator."""
+        return Body(self.function, lanes, self.compute)
+
+    def start(self, lanes: int) -> State:
+        """Return the local state of no elements."""
+        k = self.body(lanes)
+        state = [k.const(neutral(self.name, self.compute))]
+        if self.is_arg:
+            places = Body(self.function, lanes, self.position)
+            last = 0 if self.indices is None else int(np.iinfo(self.position).max)
+            state.append(places.const(last))
+        return state
+
+    def start_lasting(self, lanes: int) -> State:
+        """Return the lasting state of no elements."""
+        return self.start(lanes) * 2 if self.settles else self.start(lanes)
+
+    def element(self, lanes: int, value: Value, mask: Value | None) -> Value:
+        """Return an argument as it is accumulated; lanes without the mask change nothing."""
+        k = self.body(lanes)
+        middle = k.convert(value, self.source, self.middle)
+        found = k.convert(middle, self.middle, self.compute)
+        if mask is not None:
+            found = k.pick(mask, found, k.const(neutral(self.name, self.compute)))
+        return found
+
+    def positions(self, place: Index, lanes: int) -> Value:
+        """Return the positions place, place + 1, ..."""
+        f, k = self.function, Body(self.function, lanes, self.position)
+        first = f.value(place)
+        if k.element != I64:
+            first = f.make(f"trunc i64 {first.text} to {k.element}", k.element)
+        return k.add(f.splat(first, lanes), lane_numbers(lanes, k.element))
+
+    def take(self, state: State, value: Value, position: Value | None) -> State:
+        """Return the local state after one more element per lane."""
+        if not self.is_arg:
+            return [self._joined(value, state[0])]
+        assert position is not None
+        return self._better(state, [value, position], ties=self.indices is not None)
+
+    def join(self, left: State, right: State) -> State:
+        """Return the local state of all elements of two, whatever their order."""
+        if self.is_arg:
+            return self._better(left, right, ties=True)
+        return [self._joined(left[0], right[0])]
+
+    def _joined(self, left: Value, right: Value) -> Value:
+        k = self.body(lanes_of(left.type))
+        operation = {
+            "sum": k.add,
+            "prod": k.mul,
+            "max": k.maximum,
+            "min": k.minimum,
+            "any": k.maximum,
+            "all": k.minimum,
+        }[self.name]
+        return operation(left, right)
+
+    def _better(self, best: State, other: State, *, ties: bool) -> State:
+        """Return the state whose value is the extreme; NaN is more extreme than any number."""
+        f, k = self.function, self.body(lanes_of(best[0].type))
+        places = Body(f, lanes_of(best[0].type), self.position)
+        (value, place), (new, new_place) = best, other
+        order = "le" if self.name == "argmax" else "ge"
+        better = k.bits("bitwise_not", k.compare(order, new, value))
+        same = k.compare("eq", value, value)
+        if self.compute.kind == "f":
+            better = f.both(better, same)
+        if ties:
+            equal = k.compare("eq", new, value)
+            if self.compute.kind == "f":
+                both = f.both(k.compare("ne", new, new), k.compare("ne", value, value))
+                equal = k.logical("logical_or", equal, both)
+            first = f.both(equal, places.compare("lt", new_place, place))
+            better = k.logical("logical_or", better, first)
+        return [f.select(better, new, value), f.select(better, new_place, place)]
+
+    def settle(self, lasting: State, local: State) -> State:
+        """Return the lasting state with a local one added (Knuth's exact difference)."""
+        if not self.settles:
+            return self.join(lasting, local)
+        total, rest = lasting
+        k, b = self.body(lanes_of(total.type)), local[0]
+        made = k.add(total, b)
+        part = k.sub(made, total)
+        lost = k.add(k.sub(total, k.sub(made, part)), k.sub(b, part))
+        return [made, k.add(rest, lost)]
+
+    def join_lasting(self, left: State, right: State) -> State:
+        """Return the lasting state of two."""
+        if not self.settles:
+            return self.join(left, right)
+        total, rest = self.settle(left, right[:1])
+        return [total, self.body(lanes_of(total.type)).add(rest, right[1])]
+
+    def fold(self, lasting: State) -> State:
+        """Return a lasting state of one lane."""
+        f = self.function
+        lanes = lanes_of(lasting[0].type)
+        while lanes > 1:
+            lanes //= 2
+            low = [f.shuffle(each, None, list(range(lanes))) for each in lasting]
+            high = [f.shuffle(each, None, list(range(lanes, 2 * lanes))) for each in lasting]
+            if lanes == 1:
+                low = [f.extract(each, 0) for each in lasting]
+                high = [f.extract(each, 1) for each in lasting]
+            lasting = self.join_lasting(low, high)
+        return lasting
+
+    def end(self, lasting: State) -> Value:
+        """Return the result of a lasting state."""
+        k = self.body(lanes_of(lasting[0].type))
+        if self.is_arg:
+            return k.convert(lasting[1], self.position, self.result)
+        if not self.settles:
+            return k.convert(lasting[0], self.compute, self.result)
+        total, rest = lasting
+        # The rest is NaN when the total is infinite.
+        return k.pick(k.compare("eq", rest, rest), k.add(total, rest), total)
