@@ -13,7 +13,7 @@ from mnn.expr.node import Node, Ref, epoch, walk
 if TYPE_CHECKING:
     from mnn.expr.graph import Graph
 
-__all__ = ["Executor", "evaluate", "register_executor", "run_graph"]
+__all__ = ["Executor", "evaluate", "live_nodes", "register_executor", "run_graph"]
 
 Array = np.ndarray[Any, Any]
 _NEVER = float("inf")
@@ -26,6 +26,11 @@ class Executor(Protocol):
         self, nodes: Sequence[Node], outputs: Sequence[Ref], known: Mapping[Node, Sequence[Array]]
     ) -> list[Array]:
         """Return `outputs`. `nodes` are in execution order; `known` holds given results."""
+
+    def run_graph(
+        self, graph: Graph, arrays: Sequence[Array], *, threads: int, precision: str
+    ) -> list[Array]:
+        """Return the outputs of a graph for its inputs."""
 
 
 _factories: dict[str, Callable[[], Executor]] = {}
@@ -72,10 +77,10 @@ def evaluate(outputs: Sequence[Ref], *, keep: bool = True) -> list[Array]:
         if node.cache is not None and newest[node] <= node.cache[0]
     }
     for node in nodes:
-        # An unwritten input only matters when something that is not cached reads it: see `_live`.
+        # An unwritten input only matters when something that is not cached reads it: see `live_nodes`.
         if node.cell is not None and node.cell.array is not None:
             known[node] = (node.cell.array,)
-    values = executor().run(_live(outputs, known), outputs, known)
+    values = executor().run(live_nodes(outputs, known), outputs, known)
     if keep:
         _remember(outputs, values, newest, now)
     return values
@@ -101,7 +106,7 @@ def _newest_writes(nodes: Sequence[Node]) -> dict[Node, float]:
     return newest
 
 
-def _live(outputs: Sequence[Ref], known: Mapping[Node, Sequence[Array]]) -> list[Node]:
+def live_nodes(outputs: Sequence[Ref], known: Mapping[Node, Sequence[Array]]) -> list[Node]:
     """Return the nodes to compute, in order: those that outputs need and `known` lacks."""
     order: list[Node] = []
     done: set[Node] = set()
@@ -137,19 +142,21 @@ def _remember(
             node.cache = (now, tuple(results[index] for index in range(len(node.types))))
 
 
-def run_graph(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
-    """Return the outputs of `graph` for `arrays`; the schedule is made once per graph."""
-    order, constants = graph.plan(_plan_graph)
-    known: dict[Node, Sequence[Array]] = {
-        node: (array,) for node, array in zip(graph.inputs, arrays, strict=True)
-    }
-    for node in constants:
-        if node not in known:
-            known[node] = (node.cell.value(node.names.get(0, "")),)
-    return executor().run(order, graph.outputs, known)
+def run_graph(
+    graph: Graph,
+    arrays: Sequence[Array],
+    *,
+    threads: int | None = None,
+    precision: str | None = None,
+) -> list[Array]:
+    """Return the outputs of `graph` for `arrays`; what is made for it is kept for the next call.
 
-
-def _plan_graph(graph: Graph) -> tuple[list[Node], list[Node]]:
-    leaves = graph.leaves()
-    placeholders: dict[Node, Sequence[Array]] = {node: (np.empty(0),) for node in leaves}
-    return _live(graph.outputs, placeholders), leaves
+    Args:
+        threads, precision: settings of this run; None: those of `mnn.config`.
+    """
+    return executor().run_graph(
+        graph,
+        arrays,
+        threads=config.threads if threads is None else threads,
+        precision=config.precision if precision is None else precision,
+    )

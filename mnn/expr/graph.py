@@ -59,12 +59,12 @@ class Graph:
         outputs: results in order.
     """
 
-    __slots__ = ("_plan", "inputs", "outputs")
+    __slots__ = ("_plans", "inputs", "outputs")
 
     def __init__(self, inputs: Sequence[Node], outputs: Sequence[Ref]) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
-        self._plan: Any = None
+        self._plans: dict[str, Any] = {}
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """Return the outputs for `arrays`, one per input, in order."""
@@ -72,11 +72,16 @@ class Graph:
 
         return run_graph(self, arrays)
 
-    def plan(self, make: Callable[[Graph], Any]) -> Any:
-        """Return the schedule made by `make`, kept for the next call."""
-        if self._plan is None:
-            self._plan = make(self)
-        return self._plan
+    def plan(self, name: str, make: Callable[[Graph], Any]) -> Any:
+        """Return what a backend made of this graph, kept under the backend's name."""
+        found = self._plans.get(name)
+        if found is None:
+            found = self._plans.setdefault(name, make(self))
+        return found
+
+    def forget(self, name: str) -> None:
+        """Drop what a backend made, so that it is made again."""
+        self._plans.pop(name, None)
 
     def bind(self, values: Sequence[Ref], *, unique: bool = False) -> list[Ref]:
         """Return the outputs as nodes over `values` instead of this graph's inputs."""

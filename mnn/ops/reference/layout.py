@@ -13,6 +13,7 @@ __all__ = [
     "channel_axis",
     "channel_vector",
     "channels_first",
+    "channels_first_axes",
     "in_layout",
     "join_shape",
     "spatial_axes",
@@ -42,6 +43,11 @@ def spatial_axes(layout: str, rank: int) -> tuple[int, ...]:
     """Return the axes that are neither batch nor channels."""
     channels = channel_axis(layout, rank)
     return tuple(axis for axis in range(1, rank) if axis != channels)
+
+
+def channels_first_axes(layout: str, rank: int) -> tuple[int, ...]:
+    """Return the permutation that brings axes to the order (batch, channels, spatial...)."""
+    return (0, channel_axis(layout, rank), *spatial_axes(layout, rank))
 
 
 def channels_first(x: Array, layout: str) -> Array:

@@ -1,0 +1,216 @@
+"""Fusion: which values are computed together, by one kernel, without storing what lies between.
+
+A `Unit` is one future kernel (or template, or NumPy step): a root value that is stored, the loop
+values that are computed on the way, and perhaps an anchor (matrix product, convolution, pooling)
+whose results pass through them before they are stored.
+
+Values are visited from the results to the arguments. A loop value joins the unit of its users when
+they all belong to one unit, and when that unit's index space suits it:
+
+* without reductions, all members have as many elements as the root; permutes, slices and
+  broadcasts between members become strides of loads;
+* with reductions, all reduce the same axes of one shape; members are elements of that shape or
+  *rows*, one for each index of the axes that are kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mnn.compile.flow import LOOPS, VIEWS, Flow, Value, same_up_to_ones
+
+__all__ = ["ANCHORS", "Unit", "fuse"]
+
+ANCHORS = frozenset({"matmul", "conv", "conv_transpose", "pool"})
+"""Kinds whose kernels can finish their results with elementwise work."""
+
+_LEAVES = frozenset({"input", "constant"})
+_MEMBER_LIMIT = 48
+_LOAD_LIMIT = 12
+
+
+class Unit:
+    """What one kernel computes.
+
+    Attributes:
+        root: the value that is stored.
+        members: fused loop values and views between them, root included.
+        axes: reduced axes of the index space, () without reductions.
+        shape: the index space.
+        anchor: the matrix kernel that begins it, or None.
+        reasons: why something was not fused, for `mnn.explain`.
+    """
+
+    def __init__(self, root: Value) -> None:
+        self.root = root
+        self.members: set[Value] = {root}
+        self.axes: tuple[int, ...] = ()
+        self.shape = root.shape
+        self.anchor: Value | None = None
+        self.reasons: list[str] = []
+        if root.kind == "reduce":
+            self.axes = root.attributes["axes"]
+            self.shape = root.inputs[0].shape
+
+    @property
+    def is_loop(self) -> bool:
+        """True when members are fused loop values."""
+        return self.root.kind in LOOPS
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of row values: the index space with reduced axes of size 1."""
+        return tuple(1 if axis in self.axes else size for axis, size in enumerate(self.shape))
+
+    def sources(self) -> list[Value]:
+        """Return the values that must be stored before this unit runs, without the anchor."""
+        if not self.is_loop:
+            return list(self.root.inputs)
+        found = {
+            each: None
+            for member in sorted(self.members, key=lambda value: value.number)
+            for each in member.inputs
+            if each not in self.members and each is not self.anchor
+        }
+        if self.anchor is not None:
+            found.update(dict.fromkeys(self.anchor.inputs))
+        return list(found)
+
+
+def fuse(flow: Flow) -> list[Unit]:
+    """Return the units of a flow in an order in which they can run; unused values have none."""
+    users = _users(flow)
+    kept = set(flow.outputs)
+    unit_of: dict[Value, Unit] = {}
+    for value in reversed(flow.values):
+        if (
+            value.kind in _LEAVES
+            or value.kind == "part"
+            or (value not in users and value not in kept)
+        ):
+            continue
+        unit = None if value in kept else _joined(value, users[value], unit_of)
+        if unit is not None:
+            unit.members.add(value)
+            unit_of[value] = unit
+        elif value.kind not in VIEWS:
+            unit_of[value] = Unit(value)
+    units = sorted(set(unit_of.values()), key=lambda unit: unit.root.number)
+    anchored = {id(unit): unit for unit in units}
+    for unit in units:
+        if unit.root.kind in ANCHORS and unit.root not in kept:
+            host = _host(unit.root, users[unit.root], unit_of)
+            if host is not None:
+                host.anchor = unit.root
+                del anchored[id(unit)]
+    return [unit for unit in units if id(unit) in anchored]
+
+
+def _users(flow: Flow) -> dict[Value, list[Value]]:
+    """Return the users of every value that the outputs need."""
+    users: dict[Value, list[Value]] = {}
+    needed = set(flow.outputs)
+    for value in reversed(flow.values):
+        if value not in needed:
+            continue
+        for each in value.inputs:
+            needed.add(each)
+            users.setdefault(each, []).append(value)
+    return users
+
+
+def _joined(value: Value, users: Sequence[Value], unit_of: dict[Value, Unit]) -> Unit | None:
+    """Return the unit that a value can be a member of, None when it is stored or only a view."""
+    if value.kind not in LOOPS and value.kind not in VIEWS:
+        return None
+    unit = unit_of.get(users[0])
+    if unit is None or not unit.is_loop or any(unit_of.get(each) is not unit for each in users):
+        return None
+    if len(unit.members) >= _MEMBER_LIMIT:
+        unit.reasons.append(f"{value.kind} %{value.number}: the kernel is large enough")
+        return None
+    if value.kind in VIEWS:
+        return unit if _view_fits(value, unit) else None
+    if value.kind == "map":
+        return unit if _map_fits(value, unit) else None
+    return unit if _reduction_fits(value, unit) else None
+
+
+def _view_fits(value: Value, unit: Unit) -> bool:
+    source = value.inputs[0]
+    if unit.axes:
+        return False
+    if value.kind == "reshape":
+        return source.kind in LOOPS | ANCHORS and same_up_to_ones(value.shape, source.shape)
+    return source.kind in LOOPS and source.size >= value.size
+
+
+def _map_fits(value: Value, unit: Unit) -> bool:
+    if _loads(unit) + len(value.inputs) > _LOAD_LIMIT:
+        unit.reasons.append(f"map %{value.number}: the kernel reads enough arrays")
+        return False
+    if unit.axes:
+        fits = value.shape in (unit.shape, unit.row_shape)
+    else:
+        fits = value.size >= math.prod(unit.shape)
+    if not fits:
+        unit.reasons.append(
+            f"map %{value.number} {value.attributes['step']}: {list(value.shape)} would be "
+            f"computed repeatedly for {list(unit.shape)}"
+        )
+    return fits
+
+
+def _reduction_fits(value: Value, unit: Unit) -> bool:
+    axes, shape = value.attributes["axes"], value.inputs[0].shape
+    if unit.axes:
+        fits = axes == unit.axes and shape == unit.shape
+        if not fits:
+            unit.reasons.append(f"reduce %{value.number}: other axes than the kernel's")
+        return fits
+    rows = value.shape
+    if any(member.kind in VIEWS or member.shape not in (shape, rows) for member in unit.members):
+        unit.reasons.append(f"reduce %{value.number}: its users move its elements")
+        return False
+    unit.axes, unit.shape = axes, shape
+    return True
+
+
+def _loads(unit: Unit) -> int:
+    return len(
+        {each for member in unit.members for each in member.inputs if each not in unit.members}
+    )
+
+
+def _host(anchor: Value, users: Sequence[Value], unit_of: dict[Value, Unit]) -> Unit | None:
+    """Return the loop unit that an anchor's results can pass through before they are stored."""
+    unit = unit_of.get(users[0])
+    if unit is None or not unit.is_loop or unit.axes:
+        return None
+    if any(unit_of.get(each) is not unit for each in users):
+        return None
+    if unit.anchor is not None and unit.anchor.number > anchor.number:
+        unit.reasons.append(f"{anchor.kind} %{anchor.number}: another matrix kernel ends here")
+        return None
+    if not same_up_to_ones(anchor.shape, unit.shape) or not _plain_path(anchor, unit):
+        unit.reasons.append(f"{anchor.kind} %{anchor.number}: its results are moved first")
+        return None
+    if unit.root.dtype != anchor.dtype:
+        unit.reasons.append(f"{anchor.kind} %{anchor.number}: the result has another dtype")
+        return None
+    return unit
+
+
+def _plain_path(anchor: Value, unit: Unit) -> bool:
+    """True when no member moves the anchor's elements on their way to the root."""
+    touched = {anchor}
+    for member in sorted(unit.members, key=lambda value: value.number):
+        if not any(each in touched for each in member.inputs):
+            continue
+        if not same_up_to_ones(member.shape, unit.shape):
+            return False
+        if member.kind in VIEWS and member.kind != "reshape":
+            return False
+        touched.add(member)
+    return True

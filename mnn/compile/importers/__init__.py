@@ -1,0 +1,14 @@
+"""Importers by topic: how each operator is said in a flow. Importing this package registers all."""
+
+from __future__ import annotations
+
+from mnn.compile.importers import (
+    elementwise,
+    indexing,
+    linear,
+    movement,
+    normalization,
+    reductions,
+)
+
+__all__ = ["elementwise", "indexing", "linear", "movement", "normalization", "reductions"]

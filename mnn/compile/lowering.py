@@ -1,0 +1,388 @@
+"""From units to kernel calls: where every stored value lies, and which template makes it.
+
+Stored values are tensors with strides, so layouts need no pass of their own: convolutions and
+poolings store their results channels-last, loops follow their largest operand, and the rest is in
+logical order. What reads them gets strides; only a reshape that strides cannot say is a copy.
+Operands of a concat are stored in their part of its result at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from mnn.backends.cpu.plan import HostCall, LoopCall
+from mnn.codegen.kernel import (
+    CONSTANT,
+    INPUT,
+    OUTPUT,
+    Buffer,
+    Call,
+    Epilogue,
+    Tensor,
+    contiguous,
+)
+from mnn.codegen.program import Program, constant_step
+from mnn.codegen.target import Target
+from mnn.codegen.templates import loops
+from mnn.compile.flow import VIEWS, Flow, Value
+from mnn.compile.fusion import ANCHORS, Unit, fuse
+from mnn.compile.importing import kernel_dtype
+from mnn.compile.programs import build_program
+from mnn.compile.strides import apply_view, is_contiguous, memory_order, reshaped
+
+__all__ = ["Lowered", "lower"]
+
+Array = np.ndarray[Any, Any]
+_Calls = list[Call | HostCall | LoopCall]
+
+
+@dataclass
+class Lowered:
+    """What a plan needs, and what `mnn.explain` tells.
+
+    Attributes:
+        steps: in order.    inputs, outputs: tensors of the arguments and the results.
+        units: what each step came from: (unit, number of its steps).
+    """
+
+    steps: _Calls
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    units: list[tuple[Unit, int]] = field(default_factory=list)
+
+
+def lower(flow: Flow, target: Target, *, low: bool = False) -> Lowered:
+    """Return the calls that compute a flow's outputs.
+
+    Args:
+        flow: what to compute.
+        target: the machine.
+        low: matrix kernels may use bfloat16.
+    """
+    lowering = _Lowering(flow, target, low)
+    return lowering.run()
+
+
+def _identity(dtype: np.dtype[Any]) -> Program:
+    return Program((dtype.name,), (), (0,))
+
+
+class _Lowering:
+    def __init__(self, flow: Flow, target: Target, low: bool) -> None:
+        self.flow = flow
+        self.target = target
+        self.low = low
+        self.steps: _Calls = []
+        self.tensors: dict[Value, Tensor] = {}
+        self.parts: dict[Value, tuple[Value, int]] = {}
+        self.inputs: list[Tensor] = []
+
+    def run(self) -> Lowered:
+        units = fuse(self.flow)
+        for value in self.flow.inputs:
+            buffer = Buffer(max(value.bytes, 1), INPUT, name=f"input {value.number}")
+            self.tensors[value] = contiguous(buffer, value.shape, value.dtype)
+            self.inputs.append(self.tensors[value])
+        self._reserve_parts(units)
+        counts = []
+        for unit in units:
+            before = len(self.steps)
+            self._lower(unit)
+            counts.append((unit, len(self.steps) - before))
+        outputs = self._outputs()
+        return Lowered(self.steps, self.inputs, outputs, counts)
+
+    # --- where values lie ------------------------------------------------------------------------
+
+    def _reserve_parts(self, units: Sequence[Unit]) -> None:
+        """Decide which stored values are parts of a concat's result."""
+        stored = {unit.root for unit in units if unit.is_loop or unit.root.kind in ANCHORS}
+        stored |= {unit.root for unit in units if unit.root.kind == "concat"}
+        kept = set(self.flow.outputs)
+        for unit in units:
+            root = unit.root
+            if root.kind != "concat":
+                continue
+            start, axis = 0, root.attributes["axis"]
+            for value in root.inputs:
+                if value in stored and value not in kept and value not in self.parts:
+                    self.parts[value] = (root, start)
+                start += value.shape[axis]
+
+    def _allocate(self, value: Value, order: Sequence[int]) -> Tensor:
+        """Return memory for a value, with its axes from outermost to innermost in `order`."""
+        if value in self.parts:
+            whole, start = self.parts[value]
+            if whole not in self.tensors:
+                self.tensors[whole] = self._allocate(whole, order)
+            held = self.tensors[whole]
+            axis = whole.attributes["axis"]
+            made = replace(held, shape=value.shape, offset=held.offset + start * held.strides[axis])
+        else:
+            final = value in self.flow.outputs and _ordered(value.shape, order)
+            buffer = Buffer(max(value.bytes, 1), OUTPUT if final else "temporary", name=value.kind)
+            made = contiguous(buffer, value.shape, value.dtype, None if final else order)
+        self.tensors[value] = made
+        return made
+
+    def _tensor(self, value: Value) -> Tensor:
+        """Return where a value is, copying it only when a reshape needs that."""
+        found = self.tensors.get(value)
+        if found is not None:
+            return found
+        if value.kind == "constant":
+            assert value.array is not None
+            buffer = Buffer.constant(value.array, name=f"constant {value.number}")
+            found = contiguous(buffer, value.shape, value.dtype)
+        else:
+            assert value.kind in VIEWS, f"{value} is not stored"
+            source = self._tensor(value.inputs[0])
+            found = apply_view(value, source)
+            if found is None:
+                found = reshaped(self._copied(source), value.shape)
+                assert found is not None
+        self.tensors[value] = found
+        return found
+
+    def _copied(self, source: Tensor) -> Tensor:
+        """Return a copy in logical order."""
+        buffer = Buffer(max(source.size * source.dtype.itemsize, 1), name="copy")
+        made = contiguous(buffer, source.shape, source.dtype)
+        self._loop(_identity(source.dtype), [source], made, label="copy")
+        return made
+
+    def _outputs(self) -> list[Tensor]:
+        found = []
+        for value in self.flow.outputs:
+            tensor = self._tensor(value)
+            whole = is_contiguous(tensor) and tensor.offset == 0
+            if not whole or (tensor.buffer.kind not in (INPUT, CONSTANT, OUTPUT)):
+                buffer = Buffer(max(value.bytes, 1), OUTPUT, name="output")
+                made = contiguous(buffer, value.shape, value.dtype)
+                self._loop(_identity(value.dtype), [tensor], made, label="copy out")
+                tensor = made
+            found.append(tensor)
+        return found
+
+    # --- units -----------------------------------------------------------------------------------
+
+    def _loop(
+        self,
+        program: Program,
+        inputs: Sequence[Tensor],
+        output: Tensor,
+        *,
+        reduced: int = 0,
+        label: str = "",
+    ) -> None:
+        if not output.size:
+            return
+        if not program.steps and not kernel_dtype(output.dtype):
+            self.steps.append(HostCall(list, tuple(inputs), (output,), label))
+            return
+        self.steps += loops.lower(
+            program, inputs, [output], self.target, reduced=reduced, label=label
+        )
+
+    def _lower(self, unit: Unit) -> None:
+        if unit.anchor is not None and self._lower_anchored(unit):
+            return
+        if unit.anchor is not None:
+            unit.reasons.append("the template does not take this epilogue")
+            self._lower_anchor(unit.anchor)
+            unit.anchor = None
+        if unit.is_loop:
+            self._lower_loop(unit)
+        elif unit.root.kind in ANCHORS:
+            self._lower_anchor(unit.root)
+        else:
+            _LOWERINGS[unit.root.kind](self, unit.root)
+
+    def _lower_loop(self, unit: Unit) -> None:
+        program, inputs = build_program(unit, self._tensor, anchored=False)
+        order = self._loop_order(unit, inputs)
+        output = self._allocate(unit.root, order)
+        if not unit.axes:
+            self._loop(program, inputs, output, label=_label(unit))
+            return
+        kept = [axis for axis in range(len(unit.shape)) if axis not in unit.axes]
+        arranged = [*kept, *unit.axes]
+        # An element for each place of the index space, or one for each row.
+        stored = arranged if unit.root.shape == unit.shape else kept
+        self._loop(
+            program,
+            [each.broadcast(unit.shape).permuted(arranged) for each in inputs],
+            output.permuted(stored),
+            reduced=len(unit.axes),
+            label=_label(unit),
+        )
+
+    def _loop_order(self, unit: Unit, inputs: Sequence[Tensor]) -> tuple[int, ...]:
+        """Return the memory order of the largest operand that does not repeat elements."""
+        shape = unit.root.shape
+        best: Tensor | None = None
+        for tensor in inputs:
+            if len(tensor.shape) != len(shape) or tensor.is_constant:
+                continue
+            repeated = any(
+                stride == 0 and size != 1
+                for stride, size in zip(tensor.strides, tensor.shape, strict=True)
+            )
+            if not repeated and (best is None or tensor.size > best.size):
+                best = tensor
+        return tuple(range(len(shape))) if best is None else memory_order(best)
+
+    # --- anchors ---------------------------------------------------------------------------------
+
+    def _lower_anchor(self, anchor: Value) -> None:
+        output = self._allocate(anchor, _anchor_order(anchor))
+        self.steps += self._anchor_calls(anchor, output, None)
+
+    def _lower_anchored(self, unit: Unit) -> bool:
+        """Lower an anchor with its unit as epilogue; False when the template does not take it."""
+        anchor = unit.anchor
+        assert anchor is not None
+        program, inputs = build_program(unit, self._tensor, anchored=True)
+        operands = []
+        channel = -1 if anchor.kind == "matmul" else 1
+        for tensor in inputs:
+            moved = reshaped(tensor.broadcast(unit.shape), anchor.shape)
+            if moved is None or moved.dtype != np.float32 or moved.strides[channel] not in (0, 1):
+                return False
+            operands.append(moved)
+        root = unit.root
+        order = _anchor_order(anchor)
+        if root.shape == anchor.shape:
+            output = self._allocate(root, order)
+        else:
+            buffer = Buffer(max(anchor.bytes, 1), name=anchor.kind)
+            output = contiguous(buffer, anchor.shape, anchor.dtype, order)
+            if root in self.flow.outputs and _ordered(anchor.shape, order):
+                output = replace(output, buffer=Buffer(max(anchor.bytes, 1), OUTPUT))
+            found = reshaped(output, root.shape)
+            assert found is not None
+            self.parts.pop(root, None)
+            self.tensors[root] = found
+        self.steps += self._anchor_calls(anchor, output, Epilogue(program, tuple(operands)))
+        return True
+
+    def _anchor_calls(self, anchor: Value, output: Tensor, epilogue: Epilogue | None) -> list[Call]:
+        from mnn.codegen.templates import conv, gemm, pool
+
+        operands = [self._tensor(each) for each in anchor.inputs]
+        bias = operands[2] if len(operands) > 2 else None
+        attributes = anchor.attributes
+        if anchor.kind == "matmul":
+            return gemm.lower(
+                operands[0],
+                operands[1],
+                output,
+                self.target,
+                bias=bias,
+                epilogue=epilogue,
+                low=self.low,
+            )
+        if anchor.kind == "pool":
+            return pool.lower(operands[0], output, self.target, epilogue=epilogue, **attributes)
+        function = conv.lower if anchor.kind == "conv" else conv.lower_transpose
+        return function(
+            operands[0],
+            operands[1],
+            output,
+            self.target,
+            bias=bias,
+            epilogue=epilogue,
+            low=self.low,
+            **attributes,
+        )
+
+    # --- the rest --------------------------------------------------------------------------------
+
+    def concat(self, value: Value) -> None:
+        """Copy the operands that were not stored in place."""
+        if value not in self.tensors:
+            axes = [memory_order(self._tensor(each)) for each in value.inputs]
+            self._allocate(value, axes[0])
+        whole, axis = self.tensors[value], value.attributes["axis"]
+        start = 0
+        for each in value.inputs:
+            if self.parts.get(each) != (value, start):
+                part = replace(
+                    whole, shape=each.shape, offset=whole.offset + start * whole.strides[axis]
+                )
+                self._loop(_identity(each.dtype), [self._tensor(each)], part, label="concat")
+            start += each.shape[axis]
+
+    def pad(self, value: Value) -> None:
+        """Fill everything, then copy the operand into its place."""
+        source = self._tensor(value.inputs[0])
+        whole = self._allocate(value, memory_order(source))
+        number = constant_step(value.attributes["value"], value.dtype.name)
+        self._loop(Program((), (number,), (0,)), [], whole, label="pad")
+        moved = sum(
+            low * stride
+            for low, stride in zip(value.attributes["before"], whole.strides, strict=True)
+        )
+        inner = replace(whole, shape=source.shape, offset=whole.offset + moved)
+        self._loop(_identity(value.dtype), [source], inner, label="pad")
+
+    def scan(self, value: Value) -> None:
+        """Running sums or products."""
+        source = self._tensor(value.inputs[0])
+        output = self._allocate(value, memory_order(source))
+        attributes = dict(value.attributes)
+        self.steps += loops.lower_scan(
+            attributes.pop("name"), source, output, self.target, **attributes
+        )
+
+    def host(self, value: Value) -> None:
+        """A step of NumPy."""
+        outputs = []
+        for port, (shape, dtype) in enumerate(value.attributes["types"]):
+            size = max(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize, 1)
+            tensor = contiguous(Buffer(size, name=value.attributes["label"]), shape, dtype)
+            outputs.append(tensor)
+            part = self.flow.make("part", (value,), shape, dtype, {"port": port})
+            self.tensors[part] = tensor
+        self.steps.append(
+            HostCall(
+                value.attributes["function"],
+                tuple(self._tensor(each) for each in value.inputs),
+                tuple(outputs),
+                value.attributes["label"],
+            )
+        )
+
+
+_LOWERINGS: dict[str, Callable[[_Lowering, Value], None]] = {
+    "concat": _Lowering.concat,
+    "pad": _Lowering.pad,
+    "scan": _Lowering.scan,
+    "host": _Lowering.host,
+}
+
+
+def _anchor_order(anchor: Value) -> tuple[int, ...]:
+    rank = len(anchor.shape)
+    return tuple(range(rank)) if anchor.kind == "matmul" else (0, *range(2, rank), 1)
+
+
+def _ordered(shape: Sequence[int], order: Sequence[int]) -> bool:
+    """True when a memory order is the logical one, but for axes of size 1."""
+    moving = [axis for axis in order if shape[axis] != 1]
+    return moving == sorted(moving)
+
+
+def _label(unit: Unit) -> str:
+    """Return the names of a loop's steps, for profiles."""
+    names = [
+        member.attributes["step"] if member.kind == "map" else member.attributes["name"]
+        for member in sorted(unit.members, key=lambda value: value.number)
+        if member.kind in ("map", "reduce")
+    ]
+    shown = " ".join(names[:6]) + (" ..." if len(names) > 6 else "")
+    return f"{shown} {'x'.join(map(str, unit.shape))}"
