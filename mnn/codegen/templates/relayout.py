@@ -1,0 +1,232 @@
+"""Copies that only change the order of elements in memory, transposing in registers.
+
+Matrix kernels and windows want certain axes to be neighbours; where they are not, these copies come
+before or after.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mnn.codegen.builder import F32, Function, Index, Module, Value, vector
+from mnn.codegen.kernel import Buffer, Call, Kernel, Tensor, contiguous
+from mnn.codegen.target import Target
+from mnn.codegen.templates.window import split
+from mnn.errors import CodegenError
+
+__all__ = ["RelayoutKernel", "lower", "neighbouring"]
+
+_OUTER = 4
+_BLOCK = 16
+"""Positions of each of the two inner axes that one item copies, in vectors."""
+
+
+def lower(source: Tensor, target_tensor: Tensor, target: Target) -> list[Call]:
+    """Return calls that copy a tensor's elements into another tensor of the same shape.
+
+    Args:
+        source, target_tensor: 4-byte elements of one dtype, at most 6 axes after merging those
+            that run through both alike; strides are arbitrary, and 0 only in `source`.
+
+    Raises:
+        CodegenError: other element sizes, or more axes.
+    """
+    size = source.dtype.itemsize
+    if size != 4 or source.dtype != target_tensor.dtype:
+        raise CodegenError(
+            f"relayout: found elements of {source.dtype} for {target_tensor.dtype}, expected equal "
+            "types of 4 bytes. Use a loop."
+        )
+    if not source.size:
+        return []
+    axes = _merged(source, target_tensor)
+    # The axis along which the target is written, then the one along which the source is read.
+    axes.sort(key=lambda each: abs(each[2]))
+    written = axes.pop(0)
+    axes.sort(key=lambda each: abs(each[1]))
+    read = axes.pop(0) if axes else (1, 0, 0)
+    if len(axes) > _OUTER:
+        raise CodegenError(
+            f"relayout: found {len(axes) + 2} axes that do not merge (shape {source.shape}, "
+            f"strides {source.strides} and {target_tensor.strides}), expected up to {_OUTER + 2}."
+        )
+    axes.sort(key=lambda each: -abs(each[2]))
+    outer = [(1, 0, 0)] * (_OUTER - len(axes)) + axes
+    shape = _Shape(written, read, outer, target.lanes)
+    kernel = RelayoutKernel(
+        transposes=read[1] == 1 and written[2] == 1 and written[1] != 1,
+        copies=written[1] == written[2] == 1,
+    )
+    slots = [source.pointer, target_tensor.pointer]
+    for length, from_step, to_step in (written, read, *outer):
+        slots += [length, from_step * size, to_step * size]  # type: ignore[list-item]
+    traffic = 2 * size * source.size
+    return [
+        Call(
+            kernel,
+            (*slots, shape.blocks, shape.read_blocks),
+            items=shape.items,
+            grain=max(1, 100_000 // max(1, traffic // shape.items)),
+            traffic=traffic,
+            label=f"relayout {'x'.join(map(str, source.shape))}",
+        )
+    ]
+
+
+def neighbouring(tensor: Tensor, target: Target) -> tuple[Tensor, list[Call]]:
+    """Return a tensor of the same elements whose last axis are neighbours, and calls that make it.
+
+    The tensor itself where it is so already.
+    """
+    if tensor.shape[-1] == 1 or tensor.strides[-1] in (0, 1) or not tensor.size:
+        return tensor, []
+    room = Buffer(tensor.size * tensor.dtype.itemsize, name="relayout")
+    made = contiguous(room, tensor.shape, tensor.dtype)
+    return made, lower(tensor, made, target)
+
+
+def _merged(source: Tensor, target: Tensor) -> list[tuple[int, int, int]]:
+    """Return (length, source stride, target stride) of the axes, neighbours joined."""
+    axes = [
+        each
+        for each in zip(source.shape, source.strides, target.strides, strict=True)
+        if each[0] != 1
+    ]
+    axes.sort(key=lambda each: -abs(each[2]))
+    merged: list[tuple[int, int, int]] = []
+    for length, read, written in axes:
+        if merged:
+            count, outer_read, outer_written = merged[-1]
+            if outer_read == read * length and outer_written == written * length:
+                merged[-1] = (count * length, read, written)
+                continue
+        merged.append((length, read, written))
+    return merged or [(1, 0, 0)]
+
+
+class _Shape:
+    """How the work is cut into items: blocks of both inner axes of each outer position."""
+
+    def __init__(
+        self,
+        written: tuple[int, int, int],
+        read: tuple[int, int, int],
+        outer: Sequence[tuple[int, int, int]],
+        lanes: int,
+    ) -> None:
+        block = _BLOCK * lanes
+        self.blocks = -(-written[0] // block)
+        self.read_blocks = -(-read[0] // block)
+        self.items = math.prod(each[0] for each in outer) * self.blocks * self.read_blocks
+
+
+@dataclass(frozen=True)
+class RelayoutKernel(Kernel):
+    """Copies blocks of two inner axes: W, along which is written, and R, along which is read.
+
+    Attributes:
+        transposes: both strides are 1 element, one on each side.
+        copies: W has neighbours on both sides.
+    """
+
+    transposes: bool
+    copies: bool
+
+    def build(self, target: Target) -> Module:
+        """Return the code."""
+        module = Module(target)
+        f = module.entry()
+        fields = "*x *y nw xw yw nr xr yr"
+        fields += "".join(f" n{each} x{each} y{each}" for each in range(_OUTER))
+        a = f.block(fields + " wb rb")
+        block = _BLOCK * target.lanes
+        counts = [getattr(a, f"n{each}") for each in range(_OUTER)]
+        with f.loop(f.arguments[1], f.arguments[2]) as loop:
+            *places, write_block, read_block = split(f, loop.index, [*counts, a.wb, a.rb])
+            source, goal = a.x, a.y
+            for each, place in enumerate(places):
+                source = f.offset(source, f.mul(place, getattr(a, f"x{each}")))
+                goal = f.offset(goal, f.mul(place, getattr(a, f"y{each}")))
+            w, r = f.mul(write_block, block), f.mul(read_block, block)
+            source = f.offset(source, f.add(f.mul(w, a.xw), f.mul(r, a.xr)))
+            goal = f.offset(goal, f.add(f.mul(w, a.yw), f.mul(r, a.yr)))
+            counts_inside = f.min(f.sub(a.nw, w), block), f.min(f.sub(a.nr, r), block)
+            _Block(f, source, goal, (a.xw, a.xr), (a.yw, a.yr)).emit(self, *counts_inside)
+        return module
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block being copied; strides in bytes along (W, R)."""
+
+    f: Function
+    source: Value
+    goal: Value
+    reads: tuple[Index, Index]
+    writes: tuple[Index, Index]
+
+    def at(self, w: Index, r: Index) -> tuple[Value, Value]:
+        """Return the addresses of a position."""
+        f = self.f
+        source = f.offset(self.source, f.add(f.mul(w, self.reads[0]), f.mul(r, self.reads[1])))
+        goal = f.offset(self.goal, f.add(f.mul(w, self.writes[0]), f.mul(r, self.writes[1])))
+        return source, goal
+
+    def emit(self, kernel: RelayoutKernel, w: Index, r: Index) -> None:
+        """Build the copy of the first w times r positions."""
+        f, lanes = self.f, self.f.target.lanes
+        if kernel.copies:
+            whole = f.floor_to(w, lanes)
+            with f.loop(0, r) as across:
+                with f.loop(0, whole, lanes) as along:
+                    source, goal = self.at(along.index, across.index)
+                    f.store(f.load(vector(lanes, F32), source), goal)
+                self._elements(whole, w, across.index, f.add(across.index, 1))
+            return
+        if not kernel.transposes:
+            self._elements(0, w, 0, r)
+            return
+        whole_w, whole_r = f.floor_to(w, lanes), f.floor_to(r, lanes)
+        with (
+            f.loop(0, whole_r, lanes) as across,
+            f.loop(0, whole_w, lanes) as along,
+        ):
+            self._square(along.index, across.index)
+        self._elements(0, whole_w, whole_r, r)
+        self._elements(whole_w, w, 0, r)
+
+    def _elements(self, w: Index, w_end: Index, r: Index, r_end: Index) -> None:
+        f = self.f
+        with f.loop(r, r_end) as across, f.loop(w, w_end) as along:
+            source, goal = self.at(along.index, across.index)
+            f.store(f.load(F32, source), goal)
+
+    def _square(self, w: Index, r: Index) -> None:
+        """Build a transposition of lanes times lanes elements."""
+        f, lanes = self.f, self.f.target.lanes
+        source, goal = self.at(w, r)
+        rows = [
+            f.load(vector(lanes, F32), f.offset(source, f.mul(self.reads[0], each)))
+            for each in range(lanes)
+        ]
+        for each, value in enumerate(transposed(f, rows)):
+            f.store(value, f.offset(goal, f.mul(self.writes[1], each)))
+
+
+def transposed(f: Function, rows: Sequence[Value]) -> list[Value]:
+    """Return the columns of as many vectors as they have lanes (a power of two)."""
+    count = len(rows)
+    held = list(rows)
+    step = count // 2
+    while step:
+        # Swap, between vectors `step` apart, the halves of every group of 2 * step lanes.
+        low = [lane if lane & step == 0 else lane - step + count for lane in range(count)]
+        high = [lane + step if lane & step == 0 else lane + count for lane in range(count)]
+        for first in range(count):
+            if first & step == 0:
+                a, b = held[first], held[first + step]
+                held[first], held[first + step] = f.shuffle(a, b, low), f.shuffle(a, b, high)
+        step //= 2
+    return held
