@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "STEADY_MEMORY",
     "Measurement",
     "Worker",
     "WorkerError",
@@ -41,6 +42,16 @@ FOLDER = Path(__file__).resolve().parent
 PYTHON_VARIABLE = "MNN_PEER_PYTHON"
 # Settings of NumPy's matrix library that would change what it can do.
 _DROPPED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONPATH")
+STEADY_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
+}
+"""Environment in which freed memory is kept, for measuring array operations.
+
+Otherwise the C library gives megabytes back to the system after some calls and not after others,
+and page faults make the same NumPy expression ten times slower in one process than in the next.
+"""
+
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 

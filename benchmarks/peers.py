@@ -7,17 +7,20 @@ returns its outputs as arrays.
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-__all__ = ["LOADERS", "load", "onnxruntime", "openvino", "ours", "torch", "wheel"]
+__all__ = ["LOADERS", "load", "prepare"]
 
 Array = np.ndarray[Any, Any]
 Step = Callable[[], list[Any]]
 
 
+@functools.cache
 def samples(stem: str, kind: str = "input") -> dict[str, Array]:
     """Return the sample inputs, or the exact outputs, by name."""
     with np.load(f"{stem}.npz") as arrays:
@@ -32,6 +35,13 @@ def samples(stem: str, kind: str = "input") -> dict[str, Array]:
 def load(runtime: str, stem: str, threads: int = 1, precision: str = "normal") -> Step:
     """Return a step of the runtime with this name."""
     return LOADERS[runtime](stem, threads, precision)
+
+
+def prepare(runtime: str, stem: str) -> Step:
+    """Import a runtime and read the samples, so that only loading remains; no useful step."""
+    samples(stem)
+    importlib.import_module(MODULES[runtime])
+    return list
 
 
 def ours(stem: str, threads: int, precision: str) -> Step:
@@ -142,6 +152,15 @@ def torch(stem: str, threads: int, precision: str) -> Step:
 
     return step
 
+
+MODULES = {
+    "mnn": "mnn",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "wheel": "MNN",
+    "torch": "torch",
+}
+"""What each runtime imports."""
 
 LOADERS: dict[str, Callable[[str, int, str], Step]] = {
     "mnn": ours,
