@@ -11,7 +11,7 @@ from typing import Any
 
 from mnn.errors import CodegenError
 
-__all__ = ["body_of", "has_body", "register_body"]
+__all__ = ["body_of", "foreign_bodies", "has_body", "register_body"]
 
 _bodies: dict[str, Callable[..., Any]] = {}
 
@@ -19,6 +19,15 @@ _bodies: dict[str, Callable[..., Any]] = {}
 def register_body(name: str, body: Callable[..., Any]) -> None:
     """Make `body(k, *scalars, **attributes)` known as `name`; `k` is a `mnn.codegen.body.Body`."""
     _bodies[name] = body
+
+
+def foreign_bodies() -> list[str]:
+    """Return the names of the operators whose bodies are defined outside of this package."""
+    return [
+        name
+        for name, body in _bodies.items()
+        if not str(getattr(body, "__module__", "")).startswith("mnn.")
+    ]
 
 
 def has_body(name: str) -> bool:

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import secrets
 import stat
 import struct
 import sys
@@ -117,7 +116,7 @@ class ObjectCache:
             cleanup = self._writes % _WRITES_BETWEEN_CLEANUPS == 0
             self._writes += 1
         path = self._path(key)
-        temporary = f"{path}.{os.getpid()}-{secrets.token_hex(4)}.part"
+        temporary = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.part"
         try:
             if cleanup:
                 self._remove_oldest()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import sys
 from typing import Any
 
 from mnn.codegen.objects import Symbols, read_symbols
 from mnn.errors import CodegenError
 
-__all__ = ["Emitter", "emit", "emits_in_parallel", "llvm_version", "process_triple"]
+__all__ = ["Emitter", "binding", "emit", "emits_in_parallel", "llvm_version", "process_triple"]
 
 # Windows objects that use floating point refer to this symbol of the C runtime, only to say so.
 _FLOAT_MARKER = "\n$_fltused = comdat any\n@_fltused = weak_odr global i32 1, comdat\n"
@@ -27,9 +28,9 @@ class Emitter:
         triple: LLVM target triple; None means this process's.
         cpu, features: as LLVM names them; both may be empty.
         level: effort of code generation, 0..3.
-        code_model, relocation: as LLVM names them. Without a triple they are `"jitdefault"` and
-            `"default"`, which make objects that may be loaded anywhere in this process; with one
-            `"small"` and `"pic"`, for files that a linker will read.
+        code_model, relocation: as LLVM names them. They are `"small"` and `"pic"`, for code whose
+            parts stay close together, but without a triple on systems whose objects are not ELF:
+            there `"jitdefault"` and `"default"`, whose parts may lie anywhere in this process.
 
     Raises:
         CodegenError: llvmlite is missing, or does not know the target.
@@ -45,10 +46,11 @@ class Emitter:
         code_model: str = "",
         relocation: str = "",
     ) -> None:
-        self._llvm = llvm = _binding()
+        self._llvm = llvm = binding()
         self.triple = triple or process_triple()
-        code_model = code_model or ("small" if triple else "jitdefault")
-        relocation = relocation or ("pic" if triple else "default")
+        close = bool(triple) or sys.platform not in ("win32", "darwin", "cygwin")
+        code_model = code_model or ("small" if close else "jitdefault")
+        relocation = relocation or ("pic" if close else "default")
         if self.triple.split("-")[0] != process_triple().split("-")[0]:
             _prepare_every_target()
         try:
@@ -133,18 +135,18 @@ def emit(
 
 def process_triple() -> str:
     """Return the LLVM triple of the code that this process runs."""
-    found: str = _binding().get_process_triple()
+    found: str = binding().get_process_triple()
     return found
 
 
 @functools.cache
 def llvm_version() -> str:
     """Return the version of LLVM inside llvmlite, such as `"22.1.0"`."""
-    return ".".join(str(each) for each in _binding().llvm_version_info)
+    return ".".join(str(each) for each in binding().llvm_version_info)
 
 
 @functools.cache
-def _binding() -> Any:
+def binding() -> Any:
     """Return `llvmlite.binding`, ready for this machine.
 
     Raises:
@@ -167,7 +169,7 @@ def _binding() -> Any:
 
 @functools.cache
 def _prepare_every_target() -> None:
-    llvm = _binding()
+    llvm = binding()
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
 
@@ -197,7 +199,7 @@ def _unlocked_emission() -> Any:
 
 def emits_in_parallel() -> bool:
     """True when several threads with an `Emitter` each do compile at the same time."""
-    return _binding() is not None and _unlocked_emission() is not None
+    return binding() is not None and _unlocked_emission() is not None
 
 
 def _emit_object(machine: Any, module: Any) -> bytes:

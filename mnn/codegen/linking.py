@@ -1,22 +1,31 @@
-"""Kernels in memory: compiled or read from the cache, linked, and found again by their text.
+"""Kernels in memory: compiled or read from the cache, linked, and found again.
 
-One engine lives as long as the process, and so do the kernels: an address once given stays valid.
+Code once linked stays for as long as the process lives: an address once given stays valid. Where
+the system allows it, code images are mapped by ourselves, which needs no llvmlite; elsewhere the
+engine of llvmlite links objects.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from mnn.codegen.bodies import foreign_bodies
 from mnn.codegen.cache import KeyMaker, ObjectCache, user_cache
-from mnn.codegen.emission import Emitter, emits_in_parallel, llvm_version, process_triple
+from mnn.codegen.emission import Emitter, emits_in_parallel
+from mnn.codegen.host import compiler_identity, host
+from mnn.codegen.images import Image, flatten
+from mnn.codegen.kernel import Kernel
+from mnn.codegen.mapping import can_map_code, map_images
+from mnn.codegen.sources import COVERED, Snapshot, generator_digest, take_snapshot
 from mnn.codegen.target import Target, host_target
 from mnn.cores import available_cores
 from mnn.errors import CodegenError
@@ -31,11 +40,26 @@ _LEVEL = 2
 
 @dataclass(frozen=True, eq=False)
 class _Wanted:
-    """A kernel that is not in memory yet."""
+    """A kernel that is not in memory yet.
+
+    Attributes:
+        key: of its object code.
+        text: makes its LLVM text.
+        described: the key is made of the description, not of the text.
+    """
 
     key: bytes
-    symbol: str
-    text: str
+    text: Callable[[], str]
+    described: bool = False
+
+    @property
+    def symbol(self) -> str:
+        """Name of the entry; other functions of the module have names that begin so."""
+        return "mnn_" + self.key[:16].hex()
+
+
+_Code = Image | bytes
+"""What is linked: an image, or an object for llvmlite's engine."""
 
 
 class Library:
@@ -49,19 +73,46 @@ class Library:
         self.cache = cache
         self._lock = threading.RLock()
         self._engine: Any = None
-        self._linked: dict[bytes, str] = {}
+        self._linked: set[bytes] = set()
         self._addresses: dict[str, int] = {}
+        self._described: dict[tuple[Target, str], int] = {}
+        self._snapshot: Snapshot | None = None
+        self._digest: bytes | None = None
 
     @property
     def lock(self) -> threading.RLock:
         """The lock held while compiling and linking."""
         return self._lock
 
+    def link(self, kernels: Sequence[Kernel], target: Target | None = None) -> list[int]:
+        """Return the address of each kernel's entry.
+
+        Neither llvmlite nor any LLVM text is needed for kernels that are in the cache.
+
+        Args:
+            kernels: descriptions; those with the same `repr` are the same.
+            target: what they are compiled for; None means `host_target()`.
+
+        Raises:
+            CodegenError: a kernel cannot be compiled, or not for this machine.
+        """
+        chosen = target or host_target()
+        names = [_describe(each) for each in kernels]
+        with self._lock:
+            missing = {
+                name: kernel
+                for name, kernel in zip(names, kernels, strict=True)
+                if (chosen, name) not in self._described
+            }
+            if missing:
+                self._link_new(missing, chosen)
+            return [self._described[chosen, name] for name in names]
+
     def address(self, text: str, part: str = "", target: Target | None = None) -> int:
         """Return the address of the function `@KERNEL` + part of a module; see `compile_all`."""
-        self.compile_all([text], target)
         chosen = target or host_target()
-        return self._address(_symbol(_keys(chosen).key(text)) + part)
+        self.compile_all([text], chosen)
+        return self._address(_Wanted(_keys(chosen).key(text), str).symbol + part)
 
     def compile_all(self, texts: Sequence[str], target: Target | None = None) -> list[int]:
         """Return the address of the function `@KERNEL` of each module of LLVM text.
@@ -78,60 +129,105 @@ class Library:
         """
         chosen = target or host_target()
         make = _keys(chosen)
-        keys = [make.key(text) for text in texts]
         with self._lock:
-            missing = {
-                key: _Wanted(key, _symbol(key), text)
-                for key, text in zip(keys, texts, strict=True)
-                if key not in self._linked
-            }
-            if missing:
-                self._load(list(missing.values()), chosen)
-            return [self._address(self._linked[key]) for key in keys]
+            return self._load([_from_text(make, text) for text in texts], chosen)
 
-    def _load(self, wanted: list[_Wanted], target: Target) -> None:
+    def _link_new(self, kernels: dict[str, Kernel], target: Target) -> None:
+        digest = self._generator()
+        texts = _keys(target)
+        descriptions = (
+            KeyMaker([*_key_parts(target), repr(target), digest.hex()]) if digest else None
+        )
+        foreign = [repr(each) for each in foreign_bodies()]
+        wanted = []
+        for name, kernel in kernels.items():
+            build = functools.partial(_build, kernel, target)
+            if descriptions and _is_ours(kernel) and not any(each in name for each in foreign):
+                wanted.append(_Wanted(descriptions.key(name), build, described=True))
+            else:
+                wanted.append(_from_text(texts, build()))
+        addresses = self._load(wanted, target)
+        for name, address in zip(kernels, addresses, strict=True):
+            self._described[target, name] = address
+
+    def _generator(self) -> bytes | None:
+        """Return the digest of the sources that made this process's kernels, None if unknown."""
+        if self._snapshot is None:
+            self._snapshot = take_snapshot()
+            self._digest = generator_digest(self.cache, self._snapshot)
+        return self._digest
+
+    def _load(self, wanted: list[_Wanted], target: Target) -> list[int]:
+        """Return the addresses of entries, after linking those that are not in memory."""
+        missing = list({each.key: each for each in wanted if each.key not in self._linked}.values())
+        if missing:
+            self._link(missing, target)
+        return [self._address(each.symbol) for each in wanted]
+
+    def _link(self, missing: list[_Wanted], target: Target) -> None:
         _require_native(target)
         start = time.perf_counter()
-        stored = {each: self.cache.get(each.key) for each in wanted}
-        objects = {each: code for each, code in stored.items() if code is not None}
-        absent = [each for each in wanted if each not in objects]
+        found = {each: _read(self.cache, each) for each in missing}
+        codes = {each: code for each, code in found.items() if code is not None}
         read_seconds = time.perf_counter() - start
-        objects.update(_emit_all(absent, target, self.cache))
-        for code in objects.values():
-            self._add(code)
-        self._engine.finalize_object()
-        for each in wanted:
-            self._linked[each.key] = each.symbol
+        absent = [each for each in missing if each not in codes]
+        if absent:
+            try:
+                _emit_all(absent, target, codes)
+            finally:
+                self._store({each: codes[each] for each in absent if each in codes})
+        self._add({each.symbol: codes[each] for each in missing})
+        self._linked.update(each.key for each in missing)
         if absent:
             _logger.info(
                 "compiled %d kernels in %.3f s; %d more came from the cache in %.3f s",
                 len(absent),
                 time.perf_counter() - start - read_seconds,
-                len(wanted) - len(absent),
+                len(missing) - len(absent),
                 read_seconds,
             )
 
-    def _add(self, code: bytes) -> None:
+    def _store(self, codes: dict[_Wanted, _Code]) -> None:
+        # A description must not lead to code of sources that have changed since.
+        changed = any(each.described for each in codes) and take_snapshot() != self._snapshot
+        for each, code in codes.items():
+            if not (each.described and changed):
+                self.cache.put(each.key, code.pack() if isinstance(code, Image) else code)
+
+    def _add(self, codes: dict[str, _Code]) -> None:
+        """Link code under the names of entries."""
+        images = {name: code for name, code in codes.items() if isinstance(code, Image)}
+        starts = map_images(list(images.values()))
+        for (name, image), start in zip(images.items(), starts, strict=True):
+            for part, offset in image.symbols.items():
+                self._addresses[name + part] = start + offset
+        objects = [code for code in codes.values() if isinstance(code, bytes)]
+        if objects:
+            self._add_objects(objects)
+
+    def _add_objects(self, objects: Iterable[bytes]) -> None:
         import llvmlite.binding as llvm
 
         if self._engine is None:
             empty = llvm.parse_assembly("")
-            self._engine = llvm.create_mcjit_compiler(empty, Emitter().machine)
+            self._engine = llvm.create_mcjit_compiler(empty, _far_emitter(None).machine)
             # Threads of the pool may still run generated code while the interpreter is torn down.
             self._engine._owned = True
-        self._engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+        for code in objects:
+            self._engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
 
     def _address(self, symbol: str) -> int:
         with self._lock:
             found = self._addresses.get(symbol)
-            if found is None:
+            if found is None and self._engine is not None:
                 found = int(self._engine.get_function_address(symbol))
-                if not found:
-                    raise CodegenError(
-                        f"kernel library: found no function {symbol!r}, expected one that the "
-                        f"module defines as {_PLACEHOLDER}. Check the part asked for."
-                    )
-                self._addresses[symbol] = found
+            if not found:
+                raise CodegenError(
+                    f"kernel library: found no function {symbol!r}, expected one that the "
+                    f"module defines as {_PLACEHOLDER}. Check the part asked for."
+                )
+            self._addresses[symbol] = found
             return found
 
 
@@ -149,67 +245,124 @@ def library() -> Library:
     return made
 
 
+def _describe(kernel: Kernel) -> str:
+    """Return what tells a kernel from all others, as long as the sources stay the same."""
+    kind = type(kernel)
+    return f"{kind.__module__}.{kind.__qualname__}\n{kernel!r}"
+
+
+def _is_ours(kernel: Kernel) -> bool:
+    """True when the digest of the generator covers the code of the kernel's class."""
+    return type(kernel).__module__.startswith(tuple(f"mnn.{each}." for each in COVERED))
+
+
+def _build(kernel: Kernel, target: Target) -> str:
+    return kernel.build(target).text()
+
+
+def _from_text(make: KeyMaker, text: str) -> _Wanted:
+    return _Wanted(make.key(text), lambda: text)
+
+
+def _key_parts(target: Target) -> list[str]:
+    form = "image" if can_map_code() else "object"
+    return [
+        host().process_triple,
+        target.cpu,
+        target.features,
+        compiler_identity(),
+        f"level {_LEVEL} {form}",
+    ]
+
+
 @functools.cache
 def _keys(target: Target) -> KeyMaker:
-    return KeyMaker(
-        [process_triple(), target.cpu, target.features, llvm_version(), f"level {_LEVEL}"]
-    )
-
-
-def _symbol(key: bytes) -> str:
-    return "mnn_" + key[:16].hex()
+    return KeyMaker(_key_parts(target))
 
 
 def _require_native(target: Target) -> None:
-    wanted = (target.triple or process_triple()).split("-")[0]
-    if wanted != process_triple().split("-")[0]:
+    mine = host().process_triple
+    if (target.triple or mine).split("-")[0] != mine.split("-")[0]:
         raise CodegenError(
             f"kernel library: found kernels for {target.triple} ({target.name}), expected ones "
-            f"for {process_triple()}, which is what runs here. Emit them to a file instead."
+            f"for {mine}, which is what runs here. Emit them to a file instead."
         )
 
 
-def _emit_all(wanted: list[_Wanted], target: Target, cache: ObjectCache) -> dict[_Wanted, bytes]:
-    """Return the object code of each, compiled and stored by as many threads as pay off."""
-    done: dict[_Wanted, bytes] = {}
-    if not wanted:
-        return done
+def _read(cache: ObjectCache, wanted: _Wanted) -> _Code | None:
+    """Return the code that the cache has, None when it has none that can be linked here."""
+    stored = cache.get(wanted.key)
+    if stored is None:
+        return None
+    image = Image.unpack(stored)
+    if image is not None:
+        return image if can_map_code() and "" in image.symbols else None
+    return stored
+
+
+def _emit_all(wanted: list[_Wanted], target: Target, done: dict[_Wanted, _Code]) -> None:
+    """Put the code of each into `done`, compiled by as many threads as pay off."""
     waiting: SimpleQueue[_Wanted] = SimpleQueue()
-    # The longest first, so that no thread starts the longest one last.
-    for each in sorted(wanted, key=lambda each: len(each.text), reverse=True):
+    for each in wanted:
         waiting.put(each)
-    failures: list[CodegenError] = []
+    failures: list[Exception] = []
 
     def work() -> None:
         try:
             emitter = Emitter(cpu=target.cpu, features=target.features, level=_LEVEL)
             while not failures:
                 each = waiting.get_nowait()
-                done[each] = _emit_one(emitter, each)
-                cache.put(each.key, done[each])
+                done[each] = _emit_one(emitter, each, target)
         except Empty:
             return
-        except CodegenError as failure:
+        except Exception as failure:  # noqa: BLE001 - raised below, in the caller's thread
             failures.append(failure)
 
     threads = min(available_cores(), len(wanted)) if emits_in_parallel() else 1
     helpers = [threading.Thread(target=work, daemon=True) for _ in range(threads - 1)]
-    for helper in helpers:
-        helper.start()
+    started: list[threading.Thread] = []
+    # No thread can be started while the interpreter is being torn down.
+    with contextlib.suppress(RuntimeError):
+        for helper in helpers:
+            helper.start()
+            started.append(helper)
     work()
-    for helper in helpers:
+    for helper in started:
         helper.join()
     if failures:
         raise failures[0]
-    return done
 
 
-def _emit_one(emitter: Emitter, wanted: _Wanted) -> bytes:
-    code, symbols = emitter.emit(wanted.text.replace(_PLACEHOLDER, "@" + wanted.symbol))
+def _emit_one(emitter: Emitter, wanted: _Wanted, target: Target) -> _Code:
+    text = wanted.text()
+    named = text.replace(_PLACEHOLDER, "@" + wanted.symbol)
+    code, symbols = emitter.emit(named)
     if not any(name.lstrip("_") == wanted.symbol for name in symbols.defined):
         raise CodegenError(
             f"kernel library: found no global function {_PLACEHOLDER} in a module of "
-            f"{len(wanted.text)} characters (it defines {sorted(symbols.defined)}), expected one. "
+            f"{len(text)} characters (it defines {sorted(symbols.defined)}), expected one. "
             "This is a defect of a kernel template."
         )
-    return code
+    if can_map_code():
+        try:
+            return _shorten(flatten(code), wanted.symbol)
+        except CodegenError as problem:
+            _logger.debug("kernel library: linked by llvmlite: %s", problem)
+    return _far_emitter(target).emit(named)[0]
+
+
+def _far_emitter(target: Target | None) -> Emitter:
+    """Return an emitter of objects whose sections may lie far apart, as llvmlite may put them."""
+    cpu, features = (target.cpu, target.features) if target else ("", "")
+    return Emitter(
+        cpu=cpu, features=features, level=_LEVEL, code_model="jitdefault", relocation="default"
+    )
+
+
+def _shorten(image: Image, symbol: str) -> Image:
+    """Return the image with only the parts of names that follow the entry's."""
+    length = len(symbol)
+    symbols = {
+        name[length:]: offset for name, offset in image.symbols.items() if name.startswith(symbol)
+    }
+    return Image(image.code, image.alignment, symbols)

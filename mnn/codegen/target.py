@@ -139,28 +139,27 @@ def host_target() -> Target:
 
 
 def _detected() -> Target:
-    import llvmlite.binding as llvm
+    from mnn.codegen.host import host
 
-    triple = llvm.get_default_triple()
-    features = llvm.get_host_cpu_features()
-    cpu = llvm.get_host_cpu_name()
+    cpu, features, triple, _ = host()
+    present = {each[1:] for each in features.split(",") if each.startswith("+")}
     machine = triple.split("-")[0]
     if machine in ("x86_64", "amd64"):
         name = "sse2"
-        if features.get("avx2") and features.get("fma"):
+        if {"avx2", "fma"} <= present:
             name = "avx2"
-        if all(features.get(f"avx512{each}") for each in ("f", "bw", "dq", "vl")):
+        if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= present:
             name = "avx512"
         return replace(
             TARGETS[name],
             triple=triple,
             cpu=cpu,
-            features=features.flatten(),
-            bfloat16=name == "avx512" and bool(features.get("avx512bf16")),
-            int8=name == "avx512" and bool(features.get("avx512vnni")),
+            features=features,
+            bfloat16=name == "avx512" and "avx512bf16" in present,
+            int8=name == "avx512" and "avx512vnni" in present,
         )
     if machine in ("aarch64", "arm64"):
-        return replace(TARGETS["neon"], triple=triple, cpu=cpu, features=features.flatten())
+        return replace(TARGETS["neon"], triple=triple, cpu=cpu, features=features)
     raise CodegenError(
         f"host_target: this machine is {triple}, expected x86-64 or AArch64. Kernels cannot be "
         "compiled for it; everything runs on NumPy instead."

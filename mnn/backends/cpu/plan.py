@@ -52,7 +52,7 @@ class Plan:
         target: Target,
     ) -> None:
         self.steps = tuple(steps)
-        functions = _link(self.steps, target)
+        executor, functions = _link(self.steps, target)
         uses = [list(buffers_of(each)) for each in self.steps]
         uses.append([each.buffer for each in outputs])
         every = dict.fromkeys(buffer for step in uses for buffer in step)
@@ -77,7 +77,7 @@ class Plan:
                 )
         self._recipe = Recipe(
             tables.finish(),
-            functions[Executor()],
+            executor,
             temporaries,
             self.peak_bytes,
             max((each.scratch for each in calls_of(self.steps)), default=0),
@@ -122,11 +122,16 @@ class Plan:
             self._idle.append(instance)
 
 
-def _link(steps: Sequence[Step], target: Target) -> dict[Kernel, int]:
-    """Return the addresses of all kernels and of the executor."""
-    kernels = list(dict.fromkeys([Executor(), *(each.kernel for each in calls_of(steps))]))
-    texts = [each.build(target).text() for each in kernels]
-    return dict(zip(kernels, library().compile_all(texts, target), strict=True))
+def _link(steps: Sequence[Step], target: Target) -> tuple[int, dict[int, int]]:
+    """Return the address of the executor, and those of kernels by the `id` of the description.
+
+    Descriptions that are equal may still differ: in the sign of a zero.
+    """
+    kernels: list[Kernel] = list(
+        {id(each.kernel): each.kernel for each in calls_of(steps)}.values()
+    )
+    executor, *addresses = library().link([Executor(), *kernels], target)
+    return executor, {id(each): found for each, found in zip(kernels, addresses, strict=True)}
 
 
 def _foreign(

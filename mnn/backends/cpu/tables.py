@@ -15,7 +15,7 @@ import numpy as np
 
 from mnn.backends.cpu.executor import LOOP, MOVE, PATCH, ROW, RUN
 from mnn.backends.cpu.steps import LoopCall
-from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Kernel, Pointer, Slot
+from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Pointer, Slot
 
 __all__ = ["Places", "TableBuilder", "Tables"]
 
@@ -32,13 +32,13 @@ class Places:
         constants: addresses.
         temporaries: offsets in the arena.
         foreign: numbers of the arrays that are given to, or made by, each run.
-        functions: addresses of kernels.
+        functions: addresses of kernels, by the `id` of their description.
     """
 
     constants: Mapping[Buffer, int]
     temporaries: Mapping[Buffer, int]
     foreign: Mapping[Buffer, int]
-    functions: Mapping[Kernel, int]
+    functions: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class TableBuilder:
             if isinstance(step, LoopCall):
                 self._point(row + ROW["arguments"], self._add_loop(step))
                 continue
-            self._words[row + ROW["function"]] = self._places.functions[step.kernel]
+            self._words[row + ROW["function"]] = self._places.functions[id(step.kernel)]
             self._point(row + ROW["arguments"], self._add_block(step.slots))
             self._words[row + ROW["items"]] = step.items
             self._words[row + ROW["grain"]] = max(1, step.grain)
