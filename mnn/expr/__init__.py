@@ -32,7 +32,7 @@ from mnn.expr.var import Var
 from mnn.ops.expr_api import *  # noqa: F403
 
 # isort: split
-from mnn.format.files import get_inputs_and_outputs, load_as_dict, load_as_list, save
+from mnn.format.files import get_inputs_and_outputs, jsonop, load_as_dict, load_as_list, save
 
 NCHW, NHWC, NC4HW4 = data_format.NCHW, data_format.NHWC, data_format.NC4HW4
 CAFFE, VALID, SAME = Padding_Mode.CAFFE, Padding_Mode.VALID, Padding_Mode.SAME

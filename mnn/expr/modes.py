@@ -68,15 +68,15 @@ def set_lazy_mode(mode: int) -> None:
     config.lazy_mode = int(mode)
 
 
-def set_thread_number(number: int) -> None:
+def set_thread_number(n: int) -> None:
     """Set the threads used by evaluation, clamped to 1..8.
 
     Raises:
-        TypeError: number is no integer.
+        TypeError: n is no integer.
     """
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"set_thread_number: found {number!r}, expected an int in 1..8.")
-    config.threads = max(1, min(8, number))
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"set_thread_number: found {n!r}, expected an int in 1..8.")
+    config.threads = max(1, min(8, n))
 
 
 def set_global_executor_config(backend: int, precision: int, threads: int) -> None:

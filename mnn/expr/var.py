@@ -300,40 +300,38 @@ class Var:
 
     # --- rewiring --------------------------------------------------------------------------------
 
-    def replace(self, source: Var) -> None:
-        """Put `source` in the place of this Var in every recorded graph that uses it.
+    def replace(self, src: Var) -> None:
+        """Put `src` in the place of this Var in every recorded graph that uses it.
 
         Raises:
-            ShapeError, DTypeError: a user of this Var does not accept `source`; nothing is changed.
+            ShapeError, DTypeError: a user of this Var does not accept `src`; nothing is changed.
         """
         from mnn.expr.rewire import redirect
 
         if self._ref is None:
-            if source._ref is None:
-                self._value, self._format = source._value, source._format
+            if src._ref is None:
+                self._value, self._format = src._value, src._format
                 return
-            self._ref, self._value = source._ref, source._value
-            self._format = source._format
+            self._ref, self._value = src._ref, src._value
+            self._format = src._format
             _live[id(self)] = self
             return
-        redirect(self, capture(source))
-        self._format = source._format
+        redirect(self, capture(src))
+        self._format = src._format
         self._value = None
 
-    def copy_from(self, source: Var) -> None:
-        """Take the value of `source`: a leaf copies the data, a recorded Var is rewired to it.
+    def copy_from(self, src: Var) -> None:
+        """Take the value of `src`: a leaf copies the data, a recorded Var is rewired to it.
 
         Raises:
             ShapeError: shapes differ.
         """
         if self._ref is None or self._ref.node.is_leaf:
-            if shape_numbers(self.shape) != shape_numbers(source.shape) and -1 not in self.shape:
-                raise ShapeError(
-                    f"copy_from: source has shape {source.shape}, expected {self.shape}."
-                )
-            self.write(source._array())
+            if shape_numbers(self.shape) != shape_numbers(src.shape) and -1 not in self.shape:
+                raise ShapeError(f"copy_from: src has shape {src.shape}, expected {self.shape}.")
+            self.write(src._array())
         else:
-            self.replace(source)
+            self.replace(src)
 
     def set_inputs(self, inputs: Sequence[Var]) -> None:
         """Apply the recorded operation of this Var to other operands.

@@ -26,7 +26,7 @@ from mnn.expr.var import Var, capture, var_of
 from mnn.format.plain import decode_plain
 from mnn.format.schema import schema
 
-__all__ = ["Decoder", "LoadedGraph", "OpCall", "decode_net", "decoder"]
+__all__ = ["Decoder", "LoadedGraph", "OpCall", "decode_net", "decoder", "interpret"]
 
 Handler = Callable[["OpCall"], "Var | Sequence[Var]"]
 
@@ -50,6 +50,14 @@ def decoder(*op_types: str) -> Callable[[Handler], Handler]:
         return function
 
     return register
+
+
+def interpret(call: OpCall) -> Var | Sequence[Var] | None:
+    """Return the results of an operator, None when nobody here knows it."""
+    handler = _handlers.get(call.type)
+    found: Var | Sequence[Var] | None
+    found = handler(call) if handler is not None else decode_plain(call)
+    return found
 
 
 @dataclass
@@ -187,8 +195,7 @@ class Decoder:
                 for each, info in zip(inputs, infos, strict=True)
             ]
         call = OpCall(op, type_name, op.main, inputs, self)
-        handler = _handlers.get(type_name)
-        found = handler(call) if handler is not None else decode_plain(call)
+        found = interpret(call)
         if found is None:
             from mnn.format.opaque import opaque
 

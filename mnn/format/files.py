@@ -9,7 +9,7 @@ from mnn.errors import DTypeError
 from mnn.expr.node import Node
 from mnn.expr.var import Var, capture, var_of
 
-__all__ = ["get_inputs_and_outputs", "load_as_dict", "load_as_list", "save"]
+__all__ = ["get_inputs_and_outputs", "jsonop", "load_as_dict", "load_as_list", "save"]
 
 
 def load_as_dict(file: str | os.PathLike[str]) -> dict[str, Var]:
@@ -72,3 +72,26 @@ def save(vars: Sequence[Var], file: str | os.PathLike[str], forInference: int = 
         raise DTypeError("save: found an empty list, expected at least one Var.")
     net = encode_graph([capture(each) for each in vars], [each.name for each in vars])
     write_file(file, build_net(net))
+
+
+def jsonop(inputs: Sequence[Var], describe: str, output_number: int = 1) -> list[Var]:
+    """Return the results of an operator described as JSON in the terms of the file format.
+
+    Args:
+        inputs: operands.
+        describe: fields of the format's `Op` table; enumerations by name or number.
+        output_number: results wanted.
+
+    Raises:
+        FormatError: no JSON, or fields that the format does not have.
+        UnsupportedError: an operator that is not supported.
+
+    Example:
+        >>> x = const([1.0, 2.0], [2])
+        >>> text = '{"type": "UnaryOp", "main_type": "UnaryOp", "main": {"opType": "SQUARE"}}'
+        >>> jsonop([x], text, 1)[0].read().tolist()
+        [1.0, 4.0]
+    """
+    from mnn.format.described import apply_described
+
+    return apply_described(inputs, describe, output_number)

@@ -98,8 +98,10 @@ class _Builder:
         if field.vector:
             self.vector(place, field, value, where)
         elif field.dtype is not None:
-            number = self.number(field, value, where)
-            self.out[place : place + field.dtype.itemsize] = np.array(number, field.dtype).tobytes()
+            number = np.array(self.number(field, value, where), field.dtype)
+            if number.ndim:
+                raise FormatError(f"{where}: found {number.size} values, expected one number.")
+            self.out[place : place + field.dtype.itemsize] = number.tobytes()
         elif field.kind == "string":
             self.string(place, value)
         elif field.kind == "table":
@@ -160,7 +162,7 @@ def build_net(net: Mapping[str, Any]) -> bytes:
             Fields that are absent or None are not written.
 
     Raises:
-        FormatError: an unknown field or member.
+        FormatError: an unknown field or member, or a list for one number.
     """
     return _Builder().run(net)
 

@@ -36,36 +36,36 @@ def _rows(per_element: Var) -> Var:
     return reduce_mean(reduce_sum(per_element, axes) if axes else per_element)
 
 
-def mse(predicts: Any, one_hot_targets: Any) -> Var:
+def mse(predicts: Any, targets: Any) -> Var:
     """Return the mean over rows of the sum of squared differences."""
-    p, t = _checked("mse", predicts, one_hot_targets)
+    p, t = _checked("mse", predicts, targets)
     return _rows(square(p - t))
 
 
-def mae(predicts: Any, one_hot_targets: Any) -> Var:
+def mae(predicts: Any, targets: Any) -> Var:
     """Return the mean over rows of the sum of absolute differences."""
-    p, t = _checked("mae", predicts, one_hot_targets)
+    p, t = _checked("mae", predicts, targets)
     return _rows(abs(p - t))
 
 
-def cross_entropy(predicts: Any, one_hot_targets: Any) -> Var:
+def cross_entropy(predicts: Any, targets: Any) -> Var:
     """Return the mean over rows of `-sum(target * log(prediction))`.
 
     Args:
         predicts: probabilities, such as softmax gives, `(rows, classes)`.
-        one_hot_targets: probabilities of the same shape.
+        targets: probabilities of the same shape.
     """
-    p, t = _checked("cross_entropy", predicts, one_hot_targets)
+    p, t = _checked("cross_entropy", predicts, targets)
     return _rows(t * log(p)) * -1.0
 
 
-def kl(predicts: Any, one_hot_targets: Any) -> Var:
+def kl(predicts: Any, targets: Any) -> Var:
     """Return the mean over rows of `sum(prediction * log(prediction / target))`."""
-    p, t = _checked("kl", predicts, one_hot_targets)
+    p, t = _checked("kl", predicts, targets)
     return _rows(p * log(p / t))
 
 
-def hinge(predicts: Any, one_hot_targets: Any) -> Var:
+def hinge(predicts: Any, targets: Any) -> Var:
     """Return the mean over rows of `sum(max(0, 1 - prediction * target))`."""
-    p, t = _checked("hinge", predicts, one_hot_targets)
+    p, t = _checked("hinge", predicts, targets)
     return _rows(maximum(1.0 - p * t, 0.0))

@@ -145,6 +145,8 @@ for _name, _method in {
     "dot": searching.dot,
     "nonzero": searching.nonzero,
     "argsort": searching.argsort,
+    "argpartition": searching.argpartition,
+    "searchsorted": searching.searchsorted,
     "take": searching.take,
     "all": reductions.all,
     "any": reductions.any,

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as _np
 
-from mnn.errors import ShapeError
+from mnn.errors import IndexRangeError, ShapeError
 from mnn.expr.var import Var
 from mnn.ops import index as _index
 from mnn.ops import search as _search
 from mnn.ops import sorting as _sorting
-from mnn.ops.axes import normalize_axis
+from mnn.ops.arithmetic import minimum as _minimum
+from mnn.ops.axes import integers_of, normalize_axis
 from mnn.ops.comparison import select as _select
+from mnn.ops.convert import cast
+from mnn.ops.create import zeros_like as _zeros_like
 from mnn.ops.matmul import matmul as _matmul
 from mnn.ops.movement import ravel, reshape
 from mnn.ops.operands import as_var
@@ -20,6 +23,7 @@ from mnn.ops.transpose import transpose
 
 __all__ = [
     "allclose",
+    "argpartition",
     "argsort",
     "argwhere",
     "array_equal",
@@ -32,6 +36,8 @@ __all__ = [
     "matmul",
     "nonzero",
     "outer",
+    "partition",
+    "searchsorted",
     "sort",
     "take",
     "take_along_axis",
@@ -53,6 +59,79 @@ def argsort(a: Any, axis: int | None = -1) -> Var:
     """Return the int32 positions that sort along `axis`; equal elements keep their order."""
     x = as_var(a, "argsort")
     return _sorting.sort(ravel(x) if axis is None else x, 0 if axis is None else axis, True)
+
+
+def partition(a: Any, kth: Any, axis: int | None = -1) -> Var:
+    """Return a copy with the elements at positions `kth` of `axis` where sorting puts them.
+
+    Smaller ones stand before them and larger ones after; here the whole axis is sorted.
+
+    Raises:
+        IndexRangeError: a position is out of range.
+    """
+    _check_positions("partition", a, kth, axis)
+    return sort(a, axis)
+
+
+def argpartition(a: Any, kth: Any, axis: int | None = -1) -> Var:
+    """Return the int32 positions that partition `axis`; see `partition`.
+
+    Raises:
+        IndexRangeError: a position is out of range.
+    """
+    _check_positions("argpartition", a, kth, axis)
+    return argsort(a, axis)
+
+
+def _check_positions(name: str, a: Any, kth: Any, axis: int | None) -> None:
+    x = as_var(a, name)
+    size = x.size if axis is None else x.shape[normalize_axis(name, axis, x.ndim)]
+    wrong = [each for each in integers_of(name, kth, "kth") if not -size <= each < size]
+    if wrong and size >= 0:
+        raise IndexRangeError(
+            f"{name}: kth = {wrong[0]} is out of range for {size} elements. Expected {-size} to "
+            f"{size - 1}."
+        )
+
+
+def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Var:
+    """Return the int32 places in a sorted array before which elements keep it sorted.
+
+    Args:
+        a: one dimension, ascending (NaN last), unless `sorter` is given.
+        v: values to place, any shape; the result has the same.
+        side: "left": the first such place; "right": the last.
+        sorter: positions that sort `a`, from `argsort`.
+
+    Raises:
+        ShapeError: `a` is not one-dimensional, or `side` is no side.
+    """
+    x, value = as_var(a, "searchsorted"), as_var(v, "searchsorted")
+    if x.ndim != 1 or side not in ("left", "right"):
+        raise ShapeError(
+            f"searchsorted: found shape {x.shape} and side {side!r}, expected one dimension and "
+            "'left' or 'right'."
+        )
+    if sorter is not None:
+        x = take(x, sorter)
+    size = x.size
+    place: Var = cast(_zeros_like(value), _np.int32)
+    step = 1 << (size.bit_length() - 1) if size else 0
+    while step:
+        probe = place + step
+        element = take(x, _minimum(probe, size) - 1)
+        before = _precedes(element, value) if side == "left" else ~_precedes(value, element)
+        place = _select((probe <= size) & before, probe, place)
+        step //= 2
+    return place
+
+
+def _precedes(x: Var, y: Var) -> Var:
+    """Return where x stands before y in sorted order: NaN is last."""
+    less = x < y
+    if y.dtype.kind in "fc":
+        less = less | ((y != y) & (x == x))
+    return less
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:

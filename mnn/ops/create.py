@@ -119,14 +119,14 @@ def scalar(value: bool | int | float, dtype: Any = None) -> Var:
 
 
 def placeholder(
-    shape: Sequence[int] | None = None,
+    shape: Sequence[int] = (),
     format: data_format = data_format.NCHW,
     dtype: Any = dtype.float,
 ) -> Var:
     """Return an input whose data is supplied later with `write`.
 
     Args:
-        shape: sizes; -1 where any size is allowed. None: no dimensions.
+        shape: sizes; -1 where any size is allowed.
         format: meaning of the dimensions.
         dtype: element type.
 

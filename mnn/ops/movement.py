@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import ShapeError
+from mnn.expr.enums import data_format
 from mnn.expr.symbols import Dim, Symbol, fresh, is_known, shape_numbers
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
@@ -138,7 +139,13 @@ _reshape = OpSpec(
 )
 
 
-def reshape(x: Any, shape: Any, original_format: Any = None, *, copy_zero: bool = True) -> Var:
+def reshape(
+    x: Any,
+    shape: Any,
+    original_format: data_format = data_format.NCHW,
+    *,
+    copy_zero: bool = True,
+) -> Var:
     """Return the elements of x, in order, in another shape.
 
     Args:
