@@ -16,7 +16,6 @@ __all__ = [
     "FAR",
     "ONE",
     "REVERSED",
-    "ROW",
     "SIDE",
     "Stream",
     "lane_numbers",
@@ -27,11 +26,8 @@ __all__ = [
     "vector_lanes",
 ]
 
-ONE, SIDE, REVERSED, FAR, ROW = "one", "side", "reversed", "far", "row"
-"""How neighbours of a loop lie: the same element, side by side, backwards, elsewhere.
-
-ROW is for operands that have the same value along all reduced axes.
-"""
+ONE, SIDE, REVERSED, FAR = "one", "side", "reversed", "far"
+"""How neighbours of a loop lie: the same element, side by side, backwards, elsewhere."""
 
 _LANE_TYPES = {1: I8, 2: I16, 4: I32, 8: I64}
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 
-from mnn.codegen.kernel import Call, Slot, Tensor
+from mnn.codegen.kernel import Call, Tensor
 from mnn.codegen.program import Program, constant_step
 from mnn.codegen.target import Target
-from mnn.codegen.templates.access import ROW, SIDE, stride_class
+from mnn.codegen.templates.access import ONE, SIDE, stride_class, vector_lanes
+from mnn.codegen.templates.columns import ColumnKernel
 from mnn.codegen.templates.reduction import neutral
-from mnn.codegen.templates.rows import IN_SCRATCH, RowKernel, block_size
-from mnn.codegen.templates.schedule import (
-    Schedule,
-    check_program,
-    closure,
-    make_schedule,
-    program_cost,
-)
+from mnn.codegen.templates.rows import RowKernel, block_size
+from mnn.codegen.templates.schedule import check_program, closure, program_cost, used_dtypes
 from mnn.codegen.templates.space import Operand, Space, canonical
+from mnn.codegen.templates.walk import IN_SCRATCH, WalkKernel, arguments, reads_elements_again
 from mnn.errors import CodegenError
 
 __all__ = ["lower"]
@@ -162,16 +159,8 @@ def _lower_elements(
     space = canonical(inputs, outputs, [False] * len(outputs), shape, 0)
     space = _with_inner(space)
     length = space.reduced[0]
-    block = block_size(program, target)
-    parts = -(-length // block)
-    kernel = RowKernel(
-        program,
-        tuple(_kind(each) for each in space.inputs),
-        tuple(_kind(each) for each in space.outputs),
-        len(space.kept),
-        1,
-        cut=True,
-    )
+    parts = -(-length // block_size(program, target))
+    kernel = RowKernel(cut=True, **_description(program, space, inner=True))
     return [_call(kernel, space, target, label, parts=parts)]
 
 
@@ -204,9 +193,21 @@ def _with_inner(space: Space) -> Space:
     )
 
 
-def _kind(operand: Operand) -> str:
-    """Return how neighbours of an operand lie."""
-    return ROW if operand.row else stride_class(operand.reduced[-1])
+def _description(program: Program, space: Space, *, inner: bool) -> dict[str, Any]:
+    """Return what kernels have in common; `inner` puts lanes along the last reduced axis."""
+
+    def kind(operand: Operand) -> str:
+        return stride_class((operand.reduced if inner else operand.kept)[-1])
+
+    return {
+        "program": program,
+        "inputs": tuple(ONE if each.row and inner else kind(each) for each in space.inputs),
+        "outputs": tuple(ONE if each.row and inner else kind(each) for each in space.outputs),
+        "rows": tuple(each.row for each in (*space.inputs, *space.outputs)),
+        "kept": len(space.kept),
+        "reduced": len(space.reduced),
+        "wide": space.length >= 1 << 31,
+    }
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -225,111 +226,112 @@ def _lower_rows(
     ordered = any(each.reduction.startswith("arg") for each in program.steps)
     space = canonical(inputs, outputs, rows, shape, reduced, ordered=ordered)
     if not space.reduced:
-        space = replace(
-            space,
-            reduced=(1,),
-            inputs=tuple(replace(each, reduced=(0,), row=True) for each in space.inputs),
-            outputs=tuple(
-                replace(each, reduced=(0 if row else 1,), row=row)
-                for each, row in zip(space.outputs, rows, strict=True)
-            ),
-            weights=(1,),
-        )
-    else:
-        pairs = zip(space.outputs, rows, strict=True)
-        space = replace(space, outputs=tuple(replace(each, row=row) for each, row in pairs))
-    inner = tuple(_kind(each) for each in space.inputs)
-    outer = tuple(_kind(each) for each in space.outputs)
-    save = space.length * 8 <= _SCRATCH_LIMIT
-    schedule = make_schedule(
-        program, [each == ROW for each in inner], [each != ROW for each in outer], save=save
-    )
-    places = _places(program, schedule, inner, outer) if save else None
-    kernel = RowKernel(
-        program,
-        inner,
-        outer,
-        len(space.kept),
-        len(space.reduced),
-        places=places or None,
-        wide=space.length >= 1 << 31,
-    )
+        space = _with_single(space, rows)
+    pairs = zip(space.outputs, rows, strict=True)
+    space = replace(space, outputs=tuple(replace(each, row=row) for each, row in pairs))
+    if _prefers_columns(program, space, target):
+        return [_lower_columns(program, space, target, label)]
+    description = _description(program, space, inner=True)
+    kernel = _with_places(RowKernel(**description), space, 1)
     return [_call(kernel, space, target, label)]
 
 
-def _places(
-    program: Program, schedule: Schedule, inputs: Sequence[str], outputs: Sequence[str]
-) -> tuple[int, ...]:
-    """Return where saved values stay: in outputs of their dtype, as long as no input is read.
-
-    An output may be the memory of an input, so nothing is stored there before the last use of
-    any input's elements.
-    """
-    free = [
-        number
-        for number, kind in enumerate(outputs)
-        if kind == SIDE and not _reads_later(program, schedule, inputs)
-    ]
-    places = []
-    for value in schedule.saves:
-        fitting = [
-            each for each in free if program.dtype(program.outputs[each]) == program.dtype(value)
-        ]
-        places.append(fitting[0] if fitting else IN_SCRATCH)
-        free = [each for each in free if each != places[-1]]
-    return tuple(places)
+def _with_single(space: Space, rows: Sequence[bool]) -> Space:
+    """Return a space without reduced axes with one of size 1."""
+    return replace(
+        space,
+        reduced=(1,),
+        inputs=tuple(replace(each, reduced=(0,), row=True) for each in space.inputs),
+        outputs=tuple(
+            replace(each, reduced=(0 if row else 1,))
+            for each, row in zip(space.outputs, rows, strict=True)
+        ),
+        weights=(1,),
+    )
 
 
-def _reads_later(program: Program, schedule: Schedule, inputs: Sequence[str]) -> bool:
-    """True when a pass after the first save reads elements of inputs."""
-    first = min((schedule.depth[each] for each in schedule.saves), default=0)
-    for number in range(first + 1, schedule.passes):
-        wanted = [
-            each
-            for value in schedule.reductions[number]
-            for each in program.steps[value - len(program.inputs)].arguments
-        ]
-        if number == schedule.passes - 1:
-            wanted += program.outputs
-        old = {each for each in schedule.saves if schedule.depth[each] < number}
-        found, _ = closure(program, wanted, lambda value, old=old: value in old)  # type: ignore[misc]
-        if any(each < len(inputs) and inputs[each] != ROW for each in found):
-            return True
-    return False
+def _prefers_columns(program: Program, space: Space, target: Target) -> bool:
+    """True when lanes should lie along the last kept axis."""
+    if not space.kept:
+        return False
+    lanes = vector_lanes(target, used_dtypes(program))
+    if space.length <= 2 * lanes and space.kept[-1] >= lanes:
+        return True
+    operands = [each for each in (*space.outputs, *space.inputs) if not each.row]
+    along_row = sum(each.itemsize for each in operands if abs(each.reduced[-1]) <= 1)
+    along_kept = sum(each.itemsize for each in operands if abs(each.kept[-1]) <= 1)
+    if along_kept == along_row:
+        return space.kept[-1] > 4 * space.reduced[-1]
+    return along_kept > along_row
+
+
+def _lower_columns(program: Program, space: Space, target: Target, label: str) -> Call:
+    lanes = vector_lanes(target, used_dtypes(program))
+    units = max(1, min(4, space.kept[-1] // lanes))
+    units = 1 if units == 3 else units
+    if program_cost(program) > 64:
+        units = 1
+    kernel = ColumnKernel(units=units, **_description(program, space, inner=False))
+    kernel = _with_places(kernel, space, units * lanes)
+    parts = -(-space.kept[-1] // (units * lanes))
+    return _call(kernel, space, target, label, parts=parts, width=units * lanes)
 
 
 # --- calls ---------------------------------------------------------------------------------------
 
+_Kernel = TypeVar("_Kernel", bound=WalkKernel)
 
-def _call(kernel: RowKernel, space: Space, target: Target, label: str, *, parts: int = 1) -> Call:
-    """Return the call of a kernel on a space."""
-    values: dict[str, Slot] = {"parts": parts}
-    for name, operands in (("x", space.inputs), ("y", space.outputs)):
-        for number, operand in enumerate(operands):
-            values[f"{name}{number}"] = operand.pointer
-            for axis, stride in enumerate(operand.kept):
-                values[f"{name}{number}k{axis}"] = stride * operand.itemsize
-            for axis, stride in enumerate(operand.reduced):
-                values[f"{name}{number}r{axis}"] = stride * operand.itemsize
-    for axis, size in enumerate(space.kept):
-        values[f"k{axis}"] = size
-    for axis, size in enumerate(space.reduced):
-        values[f"r{axis}"] = size
-        values[f"w{axis}"] = space.weights[axis]
-    scratch = 0
+
+def _with_places(kernel: _Kernel, space: Space, width: int) -> _Kernel:
+    """Return the kernel with places for values that are worth keeping between passes.
+
+    They stay in outputs of their dtype as long as no input is read later: an output may be the
+    memory of an input. The others stay in scratch, where `width` rows are worked on at once.
+    """
+    saving = replace(kernel, places=())
+    schedule, program = saving.schedule, kernel.program
+    again = reads_elements_again(program, schedule)
+    free = [
+        number
+        for number, kind in enumerate(kernel.outputs)
+        if kind == SIDE and not kernel.rows[len(kernel.inputs) + number] and not again
+    ]
+    places, scratch = [], 0
+    for value in schedule.saves:
+        dtype = program.dtype(value)
+        fitting = [each for each in free if program.dtype(program.outputs[each]) == dtype]
+        places.append(fitting[0] if fitting else IN_SCRATCH)
+        free = [each for each in free if each != places[-1]]
+        if not fitting:
+            scratch += space.length * width * np.dtype(dtype).itemsize
+    return replace(kernel, places=tuple(places)) if places and scratch <= _SCRATCH_LIMIT else kernel
+
+
+def _call(
+    kernel: WalkKernel,
+    space: Space,
+    target: Target,
+    label: str,
+    *,
+    parts: int = 1,
+    width: int = 1,
+) -> Call:
+    """Return the call of a kernel on a space; `width` rows are worked on at once."""
+    starts, scratch = [], 0
     if kernel.places:
-        for number, value in enumerate(kernel.schedule.saves):
-            values[f"s{number}"] = scratch
-            if kernel.places[number] == IN_SCRATCH:
-                size = space.length * np.dtype(kernel.program.dtype(value)).itemsize
+        for value, place in zip(kernel.schedule.saves, kernel.places, strict=True):
+            starts.append(scratch)
+            if place == IN_SCRATCH:
+                size = space.length * width * np.dtype(kernel.program.dtype(value)).itemsize
                 scratch += -(-size // 64) * 64
-    items = space.rows * parts
     elements = space.rows * space.length
-    work = program_cost(kernel.program)
-    each = max(1, elements // items) * max(1, work // 8)
+    items = space.rows * parts
+    if isinstance(kernel, ColumnKernel):
+        items //= space.kept[-1]
+    each = max(1, elements // items) * max(1, program_cost(kernel.program) // 8)
     return Call(
         kernel,
-        tuple(values[each.lstrip("*#")] for each in kernel.fields().split()),
+        arguments(kernel, space, parts, starts),
         items,
         grain=max(1, -(-_CHUNK // each)),
         scratch=scratch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -109,8 +110,10 @@ def canonical(
     ]
     _check_outputs(outputs, rows, axes, kept)
     offsets = [each.offset for each in tensors]
-    outer = _arranged([each for each in axes[:kept] if each.size != 1], offsets, keep=False)
-    inner = _arranged([each for each in axes[kept:] if each.size != 1], offsets, keep=ordered)
+    order = _by_size(tensors, axes)
+    outer = _arranged([each for each in axes[:kept] if each.size != 1], offsets, order)
+    inner = [each for each in axes[kept:] if each.size != 1]
+    inner = _merged(inner, ordered=True) if ordered else _arranged(inner, offsets, order)
     operands = [
         Operand(
             Pointer(each.buffer, offset * each.dtype.itemsize),
@@ -142,39 +145,51 @@ def _check_outputs(
                 )
 
 
-def _arranged(axes: list[_Axis], offsets: list[int], *, keep: bool) -> list[_Axis]:
+def _by_size(tensors: Sequence[Tensor], axes: Sequence[_Axis]) -> list[int]:
+    """Return the operands, those with most bytes first."""
+
+    def size(number: int) -> int:
+        moved = [axis.size for axis in axes if axis.strides[number]]
+        return math.prod(moved) * tensors[number].dtype.itemsize
+
+    return sorted(range(len(tensors)), key=size, reverse=True)
+
+
+def _arranged(axes: list[_Axis], offsets: list[int], order: Sequence[int]) -> list[_Axis]:
     """Return the axes ordered, turned and merged; turning moves `offsets`."""
-    if not keep:
-        axes = sorted((_turned(each, offsets) for each in axes), key=functools.cmp_to_key(_compare))
+
+    def compare(left: _Axis, right: _Axis) -> int:
+        for number in order:
+            a, b = abs(left.strides[number]), abs(right.strides[number])
+            if a and b and a != b:
+                return -1 if a > b else 1
+        return 0
+
+    turned = [_turned(each, offsets, order) for each in axes]
+    return _merged(sorted(turned, key=functools.cmp_to_key(compare)), ordered=False)
+
+
+def _merged(axes: Sequence[_Axis], *, ordered: bool) -> list[_Axis]:
+    """Return the axes with those joined that all operands walk as one."""
     merged: list[_Axis] = []
     for axis in axes:
-        if merged and all(
-            outer == inner * axis.size
-            for outer, inner in zip(
-                (*merged[-1].strides, merged[-1].weight if keep else 0),
-                (*axis.strides, axis.weight if keep else 0),
-                strict=True,
-            )
+        outer = merged[-1] if merged else None
+        if (
+            outer is not None
+            and all(a == b * axis.size for a, b in zip(outer.strides, axis.strides, strict=True))
+            and (not ordered or outer.weight == axis.weight * axis.size)
         ):
-            merged[-1] = _Axis(merged[-1].size * axis.size, axis.strides, axis.weight)
+            merged[-1] = _Axis(outer.size * axis.size, axis.strides, axis.weight)
         else:
             merged.append(axis)
     return merged
 
 
-def _turned(axis: _Axis, offsets: list[int]) -> _Axis:
-    """Return the axis in the direction that the first operand that moves along it has."""
-    first = next((each for each in axis.strides if each), 0)
+def _turned(axis: _Axis, offsets: list[int], order: Sequence[int]) -> _Axis:
+    """Return the axis in the direction that the largest operand that moves along it has."""
+    first = next((axis.strides[number] for number in order if axis.strides[number]), 0)
     if first >= 0 or axis.size == 0:
         return axis
     for number, stride in enumerate(axis.strides):
         offsets[number] += stride * (axis.size - 1)
     return _Axis(axis.size, tuple(-each for each in axis.strides), axis.weight)
-
-
-def _compare(left: _Axis, right: _Axis) -> int:
-    """Return whether left is outside (-1) or inside (1) of right: by the first that differs."""
-    for a, b in zip(left.strides, right.strides, strict=True):
-        if a and b and abs(a) != abs(b):
-            return -1 if abs(a) > abs(b) else 1
-    return 0
