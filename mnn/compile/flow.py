@@ -170,7 +170,7 @@ class Flow:
         if axes == tuple(range(len(axes))):
             return x
         if x.kind == "constant" and x.array is not None and x.size <= VALUE_LIMIT:
-            return self.constant(np.ascontiguousarray(x.array.transpose(axes)))
+            return self.constant(np.asarray(x.array.transpose(axes), order="C"))
         if x.kind == "permute":
             inner = x.attributes["axes"]
             return self.permute(x.inputs[0], (inner[axis] for axis in axes))
@@ -268,6 +268,8 @@ class Flow:
     ) -> Value:
         """Return a reduction over axes, which stay with size 1."""
         chosen = tuple(sorted(axes))
+        if all(x.shape[axis] == 1 for axis in chosen) and not name.startswith("arg"):
+            return self.map("cast", [x], result=result or x.dtype)
         shape = tuple(1 if axis in chosen else size for axis, size in enumerate(x.shape))
         attributes = {"name": name, "axes": chosen}
         return self.make("reduce", (x,), shape, result or x.dtype, attributes)

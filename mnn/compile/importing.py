@@ -14,13 +14,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from mnn.codegen.bodies import has_body
+from mnn.codegen.target import Target
 from mnn.compile.flow import Flow, Value
+from mnn.compile.support import computes
 from mnn.errors import MnnError
 from mnn.expr.node import Node, Operation, Ref
 from mnn.expr.types import TensorType
 
-__all__ = ["Application", "DynamicShapeError", "Importer", "imports", "kernel_dtype"]
+__all__ = ["Application", "DynamicShapeError", "Importer", "imports"]
 
 Array = np.ndarray[Any, Any]
 DType = np.dtype[Any]
@@ -76,6 +77,10 @@ class Application:
         assert found is not None
         return found
 
+    def computes(self, step: str, dtype: DType) -> bool:
+        """True when kernels compute a one-operand step in a dtype."""
+        return computes(self.importer.target, step, [dtype], dtype, dtype)
+
     def optional(self, position: int) -> Value | None:
         """Return an operand that may be omitted."""
         return self.operands[position] if position < len(self.operands) else None
@@ -102,21 +107,18 @@ def _sizes(type: TensorType) -> tuple[int, ...]:
     return tuple(int(size) for size in type.shape or ())  # type: ignore[arg-type]
 
 
-def kernel_dtype(dtype: DType) -> bool:
-    """True when kernels compute in a dtype."""
-    return dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize in (4, 8))
-
-
 class Importer:
     """Adds nodes to a flow.
 
     Attributes:
         flow: what is built.
+        target: the machine that will compute it.
         results: values of the nodes seen so far.
     """
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow, target: Target) -> None:
         self.flow = flow
+        self.target = target
         self.results: dict[Node, Sequence[Value]] = {}
 
     def value(self, ref: Ref) -> Value:
@@ -201,7 +203,7 @@ class Importer:
             return None
         with np.errstate(all="ignore"):
             results = operation.compute(arrays, node.attributes)
-        return [self.flow.constant(np.ascontiguousarray(each)) for each in results]
+        return [self.flow.constant(np.asarray(each, order="C")) for each in results]
 
     def _special(
         self,
@@ -239,11 +241,12 @@ class Importer:
         """Return an elementwise operator as a map, None when kernels cannot compute it."""
         rule = getattr(operation, "rule", None)
         present = [each for each in operands if each is not None]
-        if rule is None or not has_body(operation.name) or len(present) != len(operands):
+        if rule is None or len(present) != len(operands):
             return None
-        compute = rule.compute_dtype(operation.name, [each.dtype for each in present])
-        every = [compute, types[0].dtype, *(each.dtype for each in present)]
-        if not all(kernel_dtype(each) for each in every):
+        dtypes = [each.dtype for each in present]
+        compute, result = rule.compute_dtype(operation.name, dtypes), types[0].dtype
+        parameters = tuple(node.attributes.items())
+        if not computes(self.target, operation.name, dtypes, compute, result, parameters):
             return None
         return self.flow.map(
             operation.name,
@@ -265,9 +268,10 @@ class Importer:
 
         def compute(arrays: Sequence[Array]) -> Sequence[Array]:
             given = iter(arrays)
-            return operation.compute(
-                [next(given) if there else None for there in present], attributes
-            )
+            with np.errstate(all="ignore"):
+                return operation.compute(
+                    [next(given) if there else None for there in present], attributes
+                )
 
         sizes = [(_sizes(each), each.dtype) for each in types]
         return self.flow.host(

@@ -8,7 +8,8 @@ Operands of a concat are stored in their part of its result at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +23,8 @@ from mnn.codegen.kernel import (
     Buffer,
     Call,
     Epilogue,
+    Pointer,
+    Slot,
     Tensor,
     contiguous,
 )
@@ -30,9 +33,10 @@ from mnn.codegen.target import Target
 from mnn.codegen.templates import loops
 from mnn.compile.flow import VIEWS, Flow, Value
 from mnn.compile.fusion import ANCHORS, Unit, fuse
-from mnn.compile.importing import kernel_dtype
+from mnn.compile.importers.control import LoopBody
 from mnn.compile.programs import build_program
 from mnn.compile.strides import apply_view, is_contiguous, memory_order, reshaped
+from mnn.compile.support import kernel_dtype
 
 __all__ = ["Lowered", "lower"]
 
@@ -80,21 +84,31 @@ class _Lowering:
         self.tensors: dict[Value, Tensor] = {}
         self.parts: dict[Value, tuple[Value, int]] = {}
         self.inputs: list[Tensor] = []
+        # Values that are results of the plan, in memory of their own.
+        self.final: set[Value] = set()
+        # Stand-ins for buffers in which a loop's turn reads or writes further on than the last.
+        self.windows: dict[Buffer, tuple[Buffer, int]] = {}
+        self.moving: Mapping[Value, tuple[int, ...]] = {}
 
     def run(self) -> Lowered:
-        units = fuse(self.flow)
+        self.final = set(self.flow.outputs)
         for value in self.flow.inputs:
             buffer = Buffer(max(value.bytes, 1), INPUT, name=f"input {value.number}")
             self.tensors[value] = contiguous(buffer, value.shape, value.dtype)
             self.inputs.append(self.tensors[value])
+        counts = self._lower_units()
+        outputs = self._outputs()
+        return Lowered(self.steps, self.inputs, outputs, counts)
+
+    def _lower_units(self) -> list[tuple[Unit, int]]:
+        units = fuse(self.flow)
         self._reserve_parts(units)
         counts = []
         for unit in units:
             before = len(self.steps)
             self._lower(unit)
             counts.append((unit, len(self.steps) - before))
-        outputs = self._outputs()
-        return Lowered(self.steps, self.inputs, outputs, counts)
+        return counts
 
     # --- where values lie ------------------------------------------------------------------------
 
@@ -123,7 +137,7 @@ class _Lowering:
             axis = whole.attributes["axis"]
             made = replace(held, shape=value.shape, offset=held.offset + start * held.strides[axis])
         else:
-            final = value in self.flow.outputs and _ordered(value.shape, order)
+            final = value in self.final and _ordered(value.shape, order)
             buffer = Buffer(max(value.bytes, 1), OUTPUT if final else "temporary", name=value.kind)
             made = contiguous(buffer, value.shape, value.dtype, None if final else order)
         self.tensors[value] = made
@@ -145,8 +159,17 @@ class _Lowering:
             if found is None:
                 found = reshaped(self._copied(source), value.shape)
                 assert found is not None
+            if value in self.moving:
+                pairs = zip(self.moving[value], source.strides, strict=True)
+                found = self._window(found, sum(step * stride for step, stride in pairs))
         self.tensors[value] = found
         return found
+
+    def _window(self, tensor: Tensor, distance: int) -> Tensor:
+        """Return a tensor that lies `distance` elements further on in each turn of a loop."""
+        stand_in = Buffer(tensor.buffer.size, name="window")
+        self.windows[stand_in] = (tensor.buffer, distance * tensor.dtype.itemsize)
+        return replace(tensor, buffer=stand_in)
 
     def _copied(self, source: Tensor) -> Tensor:
         """Return a copy in logical order."""
@@ -261,7 +284,7 @@ class _Lowering:
         else:
             buffer = Buffer(max(anchor.bytes, 1), name=anchor.kind)
             output = contiguous(buffer, anchor.shape, anchor.dtype, order)
-            if root in self.flow.outputs and _ordered(anchor.shape, order):
+            if root in self.final and _ordered(anchor.shape, order):
                 output = replace(output, buffer=Buffer(max(anchor.bytes, 1), OUTPUT))
             found = reshaped(output, root.shape)
             assert found is not None
@@ -271,12 +294,12 @@ class _Lowering:
         return True
 
     def _anchor_calls(self, anchor: Value, output: Tensor, epilogue: Epilogue | None) -> list[Call]:
-        from mnn.codegen.templates import conv, gemm, pool
-
         operands = [self._tensor(each) for each in anchor.inputs]
         bias = operands[2] if len(operands) > 2 else None
         attributes = anchor.attributes
         if anchor.kind == "matmul":
+            from mnn.codegen.templates import gemm
+
             return gemm.lower(
                 operands[0],
                 operands[1],
@@ -287,7 +310,11 @@ class _Lowering:
                 low=self.low,
             )
         if anchor.kind == "pool":
+            from mnn.codegen.templates import pool
+
             return pool.lower(operands[0], output, self.target, epilogue=epilogue, **attributes)
+        from mnn.codegen.templates import conv
+
         function = conv.lower if anchor.kind == "conv" else conv.lower_transpose
         return function(
             operands[0],
@@ -339,15 +366,63 @@ class _Lowering:
             attributes.pop("name"), source, output, self.target, **attributes
         )
 
-    def host(self, value: Value) -> None:
-        """A step of NumPy."""
+    def _parts(self, value: Value) -> list[Tensor]:
+        """Return memory for the results of a value that has several."""
         outputs = []
         for port, (shape, dtype) in enumerate(value.attributes["types"]):
-            size = max(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize, 1)
-            tensor = contiguous(Buffer(size, name=value.attributes["label"]), shape, dtype)
+            size = max(math.prod(shape) * dtype.itemsize, 1)
+            tensor = contiguous(Buffer(size, name=value.kind), shape, dtype)
             outputs.append(tensor)
             part = self.flow.make("part", (value,), shape, dtype, {"port": port})
             self.tensors[part] = tensor
+        return outputs
+
+    def loop(self, value: Value) -> None:
+        """Turns in machine code: the body's calls, then the new states over the old ones."""
+        body: LoopBody = value.attributes["body"]
+        results = self._parts(value)
+        states, stacks = results[: len(body.states)], results[len(body.states) :]
+        inner = _Lowering(body.flow, self.target, self.low)
+        inner.moving = body.moving
+        for number, outside in enumerate(value.inputs):
+            tensor = self._tensor(outside)
+            if number in body.states:
+                state = states[body.states.index(number)]
+                self._loop(_identity(outside.dtype), [tensor], state, label="first state")
+                tensor = state
+            inner.tensors[body.flow.inputs[number]] = tensor
+        self.steps.append(inner.turns(body.count, states, stacks))
+
+    def turns(self, count: int, states: Sequence[Tensor], stacks: Sequence[Tensor]) -> LoopCall:
+        """Return the loop over this flow: its outputs become the states, or are stacked."""
+        self._lower_units()
+        ends = [self._tensor(each) for each in self.flow.outputs]
+        places = [*states]
+        for stack in stacks:
+            first = replace(stack, shape=stack.shape[1:], strides=stack.strides[1:])
+            places.append(self._window(first, stack.strides[0]))
+        # Stacks first: a state that is stacked, too, is still the old one until it is stored.
+        for end, place in sorted(
+            zip(ends, places, strict=True), key=lambda pair: pair[1].buffer not in self.windows
+        ):
+            self._loop(_identity(end.dtype), [end], place, label="next state")
+        moving = []
+        calls = []
+        for number, call in enumerate(self.steps):
+            assert isinstance(call, Call), f"{call} within a loop"
+            slots: list[Slot] = []
+            for position, slot in enumerate(call.slots):
+                if isinstance(slot, Pointer) and slot.buffer in self.windows:
+                    buffer, distance = self.windows[slot.buffer]
+                    moving.append((number, position, distance))
+                    slot = Pointer(buffer, slot.offset)
+                slots.append(slot)
+            calls.append(replace(call, slots=tuple(slots)))
+        return LoopCall(tuple(calls), count, tuple(moving), f"loop of {count} turns")
+
+    def host(self, value: Value) -> None:
+        """A step of NumPy."""
+        outputs = self._parts(value)
         self.steps.append(
             HostCall(
                 value.attributes["function"],
@@ -363,6 +438,7 @@ _LOWERINGS: dict[str, Callable[[_Lowering, Value], None]] = {
     "pad": _Lowering.pad,
     "scan": _Lowering.scan,
     "host": _Lowering.host,
+    "loop": _Lowering.loop,
 }
 
 

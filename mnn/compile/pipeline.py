@@ -61,7 +61,7 @@ def compile_nodes(
         target: the machine.    low: matrix kernels may use bfloat16.
     """
     flow = Flow()
-    importer = Importer(flow)
+    importer = Importer(flow, target)
     given: dict[Node, dict[int, Any]] = {}
     for ref, (shape, dtype) in zip(arguments, signature, strict=True):
         given.setdefault(ref.node, {})[ref.port] = flow.input(shape, dtype)

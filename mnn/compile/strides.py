@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mnn.codegen.kernel import Tensor
+from mnn.codegen.kernel import Tensor, contiguous
 from mnn.compile.flow import Value
 
 __all__ = ["apply_view", "is_contiguous", "memory_order", "reshaped"]
@@ -35,6 +35,8 @@ def reshaped(tensor: Tensor, shape: Sequence[int]) -> Tensor | None:
     """Return the tensor's elements in another shape, None when that needs a copy."""
     if tuple(shape) == tensor.shape:
         return tensor
+    if not tensor.size:
+        return contiguous(tensor.buffer, shape, tensor.dtype)
     old = [
         (size, stride)
         for size, stride in zip(tensor.shape, tensor.strides, strict=True)

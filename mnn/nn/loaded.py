@@ -19,13 +19,14 @@ from mnn.expr.symbols import Symbol, shape_numbers
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var, capture, var_of
 from mnn.nn.module import Module
-from mnn.nn.runtime import RuntimeManager, create_runtime_manager
+from mnn.nn.runtime import RuntimeConfig, RuntimeManager, create_runtime_manager
 from mnn.ops.convert import convert
 from mnn.ops.operands import array_of
 
 __all__ = ["LoadedModule", "load_module", "load_module_from_file"]
 
 Array = np.ndarray[Any, Any]
+_DEFAULT = RuntimeConfig()
 
 
 class LoadedModule(Module):
@@ -103,7 +104,13 @@ class LoadedModule(Module):
         if should_record() or any(_tracked(each) for each in fitted) or self._trainable():
             refs = self._graph.bind([capture(each) for each in fitted], unique=True)
             return [var_of(ref) for ref in refs]
-        arrays = run_graph(self._graph, [each._array() for each in fitted])
+        settings = _DEFAULT if self._runtime is None else self._runtime.configs[0]
+        arrays = run_graph(
+            self._graph,
+            [each._array() for each in fitted],
+            threads=settings.threads,
+            precision=settings.precision.name.lower(),
+        )
         return [
             Var(_own(array), ref.type.format)
             for array, ref in zip(arrays, self._graph.outputs, strict=True)
@@ -270,7 +277,7 @@ def load_module_from_file(
     memory_mode: int = MemoryMode.Normal,
     power_mode: int = PowerMode.Normal,
     precision_mode: int = PrecisionMode.Normal,
-    thread_num: int = 1,
+    thread_num: int | None = None,
 ) -> LoadedModule:
     """Return a model as a callable module.
 
@@ -281,7 +288,8 @@ def load_module_from_file(
         runtime_manager: settings from `create_runtime_manager`; replaces the ones below.
         dynamic, rearrange: accepted for compatibility; they never change results.
         shape_mutable: False: inputs must have exactly the declared shapes.
-        backend, memory_mode, power_mode, precision_mode, thread_num: settings.
+        backend, memory_mode, power_mode, precision_mode, thread_num: settings; the default number
+            of threads is that of `mnn.config`.
 
     Raises:
         OSError: the file cannot be read.
@@ -315,17 +323,15 @@ def _runtime(
 ) -> RuntimeManager:
     """Return the manager that was given, or one of the single settings."""
     if manager is None:
-        return create_runtime_manager(
-            [
-                {
-                    "backend": backend,
-                    "memory": memory,
-                    "power": power,
-                    "precision": precision,
-                    "numThread": threads,
-                }
-            ]
-        )
+        settings = {
+            "backend": backend,
+            "memory": memory,
+            "power": power,
+            "precision": precision,
+        }
+        if threads is not None:
+            settings["numThread"] = threads
+        return create_runtime_manager([settings])
     if not isinstance(manager, RuntimeManager):
         raise DTypeError(
             f"load_module_from_file: runtime_manager is {type(manager).__name__}, expected the "

@@ -79,7 +79,8 @@ class RuntimeConfig:
     Attributes:
         backend: device; devices that are not available mean the CPU.
         precision, memory, power: see the enumerations in `mnn.expr`.
-        threads: threads that kernels may use; for GPU devices the tuning mode.
+        threads: threads that kernels may use, None for those of `mnn.config`; for GPU devices the
+            tuning mode.
         save_tensors: names of tensors to keep.
         input_paths, output_paths: names that bound the part of a model this device runs.
     """
@@ -88,7 +89,7 @@ class RuntimeConfig:
     precision: PrecisionMode = PrecisionMode.Normal
     memory: MemoryMode = MemoryMode.Normal
     power: PowerMode = PowerMode.Normal
-    threads: int = 1
+    threads: int | None = None
     save_tensors: tuple[str, ...] = ()
     input_paths: tuple[str, ...] = ()
     output_paths: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mnn.compile.importers import (
+    control,
     elementwise,
     indexing,
     linear,
@@ -11,4 +12,12 @@ from mnn.compile.importers import (
     reductions,
 )
 
-__all__ = ["elementwise", "indexing", "linear", "movement", "normalization", "reductions"]
+__all__ = [
+    "control",
+    "elementwise",
+    "indexing",
+    "linear",
+    "movement",
+    "normalization",
+    "reductions",
+]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mnn.compile.flow import Flow, Value
-from mnn.compile.importing import Application, imports, kernel_dtype
+from mnn.compile.importing import Application, imports
+from mnn.compile.support import kernel_dtype
 
 __all__ = ["channel_vector"]
 

@@ -25,7 +25,8 @@ def _computable(*values: Value | None) -> bool:
 @imports("softmax", "log_softmax")
 def _softmax(flow: Flow, node: Application) -> Value | None:
     x = node.operand(0)
-    if not _computable(x):
+    steps = ("exp", "log") if node.name == "log_softmax" else ("exp",)
+    if not _computable(x) or not all(node.computes(each, x.dtype) for each in steps):
         return None
     axis = node.attributes["axis"] % len(x.shape)
     top = flow.reduce("max", x, (axis,))

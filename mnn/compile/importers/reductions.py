@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from mnn.compile.flow import Flow, Value
-from mnn.compile.importing import Application, imports, kernel_dtype
+from mnn.compile.importing import Application, imports
+from mnn.compile.support import kernel_dtype
 
 __all__ = ["mean"]
 
@@ -82,7 +83,7 @@ def _scan(flow: Flow, node: Application) -> Value | None:
     attributes = {
         "name": node.name[3:],
         "axis": node.attributes["axis"] % len(x.shape),
-        "exclusive": node.attributes["exclusive"],
-        "reverse": node.attributes["reverse"],
+        "exclusive": bool(node.attributes.get("exclusive", False)),
+        "reverse": bool(node.attributes.get("reverse", False)),
     }
     return flow.make("scan", (x,), node.shape, node.dtype, attributes)
