@@ -14,6 +14,7 @@ from mnn.expr.var import Var
 
 if TYPE_CHECKING:
     from mnn import cv, data, nn, optim
+    from mnn.backends.explain import explain
 
 # Imported at their first use, so that `import mnn` stays quick.
 _ON_USE = ("cv", "data", "nn", "optim")
@@ -25,6 +26,7 @@ __all__ = [
     "config",
     "cv",
     "data",
+    "explain",
     "expr",
     "nn",
     "numpy",
@@ -40,10 +42,14 @@ def version() -> str:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "explain":
+        from mnn.backends.explain import explain
+
+        return explain
     if name in _ON_USE:
         return importlib.import_module(f"mnn.{name}")
     raise AttributeError(f"module 'mnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_USE})
+    return sorted({*globals(), *_ON_USE, "explain"})

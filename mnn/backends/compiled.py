@@ -16,7 +16,7 @@ from mnn.config import config
 from mnn.expr.graph import Graph
 from mnn.expr.node import CONST, INPUT, Cell, Node, Ref, walk
 
-__all__ = ["CompiledBackend", "Segment"]
+__all__ = ["CompiledBackend", "Prepared", "Segment", "segment_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -52,7 +52,10 @@ class Segment:
 
     def compiled(self, arrays: Sequence[Array], *, low: bool) -> tuple[Compiled, Segment | None]:
         """Return the plan for arrays like these, and what runs after it, made if need be."""
-        signature = tuple((each.shape, each.dtype) for each in arrays)
+        return self.compiled_for(tuple((each.shape, each.dtype) for each in arrays), low=low)
+
+    def compiled_for(self, signature: Signature, *, low: bool) -> tuple[Compiled, Segment | None]:
+        """Return the plan for arguments of these types; see `compiled`."""
         found = self.plans.get((signature, low))
         if found is None:
             with self._lock:
@@ -143,10 +146,10 @@ class CompiledBackend:
         self, graph: Graph, arrays: Sequence[Array], *, threads: int, precision: str
     ) -> list[Array]:
         """Return the outputs of a graph; its constants are prepared once."""
-        prepared: _Prepared = graph.plan("compiled", _Prepared)
+        prepared: Prepared = graph.plan("compiled", Prepared)
         if prepared.is_stale():
             graph.forget("compiled")
-            prepared = graph.plan("compiled", _Prepared)
+            prepared = graph.plan("compiled", Prepared)
         given = [*arrays, *prepared.leaf_arrays()]
         return prepared.segment.run(given, threads=threads, low=_is_low(precision))
 
@@ -259,7 +262,7 @@ def _detached(
     )
 
 
-class _Prepared:
+class Prepared:
     """A graph ready to run: its segment, and the leaves whose values may change."""
 
     def __init__(self, graph: Graph) -> None:
@@ -291,3 +294,12 @@ class _Prepared:
 def _cell(node: Node) -> Cell:
     assert node.cell is not None
     return node.cell
+
+
+def segment_of(ref: Ref) -> tuple[Segment, list[Ref]]:
+    """Return a segment that computes one result from its leaves, and the leaves to be given."""
+    nodes = [node for node in walk([ref]) if not node.is_leaf]
+    leaves = [node for node in walk([ref]) if node.is_leaf]
+    known: dict[Node, Sequence[Array]] = dict.fromkeys(leaves, ())
+    _, arguments = _structure(nodes, [ref], known)
+    return _detached(nodes, [ref], arguments, known), arguments
