@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+
 from mnn.backends.reference import ReferenceBackend
+from mnn.errors import CodegenError
 from mnn.expr.evaluate import Executor, register_executor
 
 __all__ = ["ReferenceBackend"]
 
+_logger = logging.getLogger("mnn.backends")
+
 
 def _compiled() -> Executor:
+    """Return the compiling backend, or NumPy's where no kernels can be compiled."""
+    from mnn.codegen.target import host_target
+
+    try:
+        host_target()
+    except CodegenError as problem:
+        _logger.info("everything runs on NumPy: %s", problem)
+        return ReferenceBackend()
     from mnn.backends.compiled import CompiledBackend
 
     return CompiledBackend()

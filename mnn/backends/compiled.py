@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
@@ -13,12 +14,15 @@ from mnn.backends.reference import ReferenceBackend
 from mnn.codegen.target import host_target
 from mnn.compile.pipeline import Compiled, Signature, compile_nodes
 from mnn.config import config
+from mnn.errors import CodegenError
 from mnn.expr.graph import Graph
 from mnn.expr.node import CONST, INPUT, Cell, Node, Ref, walk
 
 __all__ = ["CompiledBackend", "Prepared", "Segment", "segment_of"]
 
 Array = np.ndarray[Any, Any]
+
+_logger = logging.getLogger("mnn.backends")
 
 _SMALL_ELEMENTS = 1 << 14
 _SMALL_USES = 3
@@ -140,7 +144,11 @@ class CompiledBackend:
         if segment.uses < _SMALL_USES and _is_small(nodes, known):
             return self.reference.run(nodes, outputs, known)
         arrays = [known[ref.node][ref.port] for ref in arguments]
-        return segment.run(arrays, threads=config.threads, low=_is_low(config.precision))
+        try:
+            return segment.run(arrays, threads=config.threads, low=_is_low(config.precision))
+        except CodegenError as problem:
+            _explain_failure(problem)
+            return self.reference.run(nodes, outputs, known)
 
     def run_graph(
         self, graph: Graph, arrays: Sequence[Array], *, threads: int, precision: str
@@ -151,7 +159,11 @@ class CompiledBackend:
             graph.forget("compiled")
             prepared = graph.plan("compiled", Prepared)
         given = [*arrays, *prepared.leaf_arrays()]
-        return prepared.segment.run(given, threads=threads, low=_is_low(precision))
+        try:
+            return prepared.segment.run(given, threads=threads, low=_is_low(precision))
+        except CodegenError as problem:
+            _explain_failure(problem)
+            return self.reference.run_graph(graph, arrays, threads=threads, precision=precision)
 
     def _segment(
         self,
@@ -170,6 +182,11 @@ class CompiledBackend:
             else:
                 self._segments.move_to_end(key)
             return found
+
+
+def _explain_failure(problem: CodegenError) -> None:
+    """Say that a graph runs on NumPy: slower, but no reason to fail the user's call."""
+    _logger.warning("a graph could not be compiled and runs on NumPy: %s", problem)
 
 
 def _is_low(precision: str) -> bool:

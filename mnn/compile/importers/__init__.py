@@ -9,6 +9,7 @@ from mnn.compile.importers import (
     linear,
     movement,
     normalization,
+    quantized,
     reductions,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "linear",
     "movement",
     "normalization",
+    "quantized",
     "reductions",
 ]
