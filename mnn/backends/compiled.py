@@ -98,6 +98,12 @@ class Segment:
         results = made.plan.run(arrays, threads)
         if following is None:
             return results
+        return following.run(self.carried(made, arrays, results), threads=threads, low=low)
+
+    def carried(
+        self, made: Compiled, arrays: Sequence[Array], results: Sequence[Array]
+    ) -> list[Array]:
+        """Return the arguments of what follows a plan: all known, and the node it stopped at."""
         stopped = made.stopped
         assert stopped is not None
         assert stopped.operation is not None
@@ -106,7 +112,7 @@ class Segment:
         operands = [None if ref is None else self._operand(ref, values) for ref in stopped.inputs]
         with np.errstate(all="ignore"):
             computed = stopped.operation.compute(operands, stopped.attributes)
-        return following.run([*arrays, *results, *computed], threads=threads, low=low)
+        return [*arrays, *results, *computed]
 
     def _operand(self, ref: Ref, values: Mapping[Ref, Array]) -> Array:
         constant = self.constants.get(ref.node)
