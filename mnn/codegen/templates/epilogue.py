@@ -83,20 +83,25 @@ class Ending:
         operands: Sequence[Rows] = (),
         *,
         columns: Index | None = None,
+        starts: Sequence[Index] | None = None,
         spill: Value | None = None,
     ) -> None:
         """Build the program on all sums and store the results.
 
         Args:
             out: where the first column of the tile's rows is stored; columns are neighbours.
+            starts: which column each vector of the tile begins with, counted from the tile's
+                first; by default the vectors lie side by side. Not together with `columns`.
             operands: where each operand's elements for the first column lie. A row's address must
                 be right for every row, also where `by_row` is False.
             columns: how many columns are stored and may be read from operands, at least 1; None
                 stands for all.
             spill: memory of `tile.spill_bytes` bytes, aligned to 64; needed where `spills`.
         """
+        if starts is None:
+            starts = [each * tile.lanes for each in range(tile.vectors)]
         if spill is None:
-            self._store_rows(f, tile, sums, out, operands, columns, 0, tile.rows)
+            self._store_rows(f, tile, sums, out, operands, columns, starts, 0, tile.rows)
             return
         size = 4 * tile.lanes
         for number, each in enumerate(sums):
@@ -107,7 +112,7 @@ class Ending:
                 f.load(sums[0].type, f.offset(row, size * each), align=size)
                 for each in range(tile.vectors)
             ]
-            self._store_rows(f, tile, held, out, operands, columns, loop.index, 1)
+            self._store_rows(f, tile, held, out, operands, columns, starts, loop.index, 1)
 
     def _store_rows(
         self,
@@ -117,6 +122,7 @@ class Ending:
         out: Rows,
         operands: Sequence[Rows],
         columns: Index | None,
+        starts: Sequence[Index],
         first: Index,
         count: int,
     ) -> None:
@@ -126,16 +132,15 @@ class Ending:
             number = f.add(first, row)
             target = out.pointer(f, number)
             places = [each.pointer(f, number) for each in operands]
-            for each in range(tile.vectors):
-                start = each * tile.lanes
+            for each, start in enumerate(starts):
                 result = sums[row * tile.vectors + each]
                 values = [
-                    self._operand(f, tile, loaded, index, places[index], row, start, columns)
+                    self._operand(f, tile, loaded, index, places[index], row, each, start, columns)
                     for index in range(len(self.operands))
                 ]
                 if self.program is not None:
                     (result,) = self.program.emit(f, tile.lanes, [result, *values])
-                store_columns(f, result, f.offset(target, start * size), size, start, columns)
+                store_columns(f, result, f.offset(target, f.mul(start, size)), size, start, columns)
 
     def _operand(
         self,
@@ -145,18 +150,19 @@ class Ending:
         index: int,
         place: Value,
         row: int,
-        start: int,
+        each: int,
+        start: Index,
         columns: Index | None,
     ) -> Value:
         """Return an operand's elements for one vector; what does not vary is loaded once."""
         kind = self.operands[index]
-        key = (index, row if kind.by_row else 0, start if kind.by_column else 0)
+        key = (index, row if kind.by_row else 0, each if kind.by_column else 0)
         if key in loaded:
             return loaded[key]
         dtype = np.dtype(kind.dtype)
         base = I8 if dtype.kind == "b" else element_type(dtype)
         if kind.by_column:
-            where = f.offset(place, start * kind.itemsize)
+            where = f.offset(place, f.mul(start, kind.itemsize))
             value = load_columns(f, vector(tile.lanes, base), where, kind.itemsize, start, columns)
         else:
             value = f.splat(f.load(base, place, align=kind.itemsize), tile.lanes)
@@ -167,14 +173,14 @@ class Ending:
 
 
 def load_columns(
-    f: Function, kind: str, place: Value, align: int, start: int = 0, columns: Index | None = None
+    f: Function, kind: str, place: Value, align: int, start: Index = 0, columns: Index | None = None
 ) -> Value:
     """Return a vector of neighbours; lanes whose number + start is not below `columns` are 0."""
     lanes = lanes_of(kind)
     if columns is None:
         return f.load(kind, place, align=align)
     if f.target.masks:
-        return f.load_masked(kind, place, f.first_lanes(columns, lanes, start), align=align)
+        return f.load_masked(kind, place, _mask(f, columns, start, lanes), align=align)
     with f.loop(0, _count(f, columns, start, lanes), 1, [Value("zeroinitializer", kind)]) as loop:
         item = f.load(element(kind), f.offset(place, f.mul(loop.index, align)), align=align)
         loop.next = [
@@ -192,7 +198,7 @@ def store_columns(
     value: Value,
     place: Value,
     align: int,
-    start: int = 0,
+    start: Index = 0,
     columns: Index | None = None,
 ) -> None:
     """Store the lanes whose number + start is below `columns`; bools as bytes."""
@@ -203,14 +209,18 @@ def store_columns(
     if columns is None:
         f.store(value, place, align=align)
     elif f.target.masks:
-        f.store_masked(value, place, f.first_lanes(columns, lanes, start), align=align)
+        f.store_masked(value, place, _mask(f, columns, start, lanes), align=align)
     else:
         with f.loop(0, _count(f, columns, start, lanes)) as loop:
             item = f.extract(value, loop.index)
             f.store(item, f.offset(place, f.mul(loop.index, align)), align=align)
 
 
-def _count(f: Function, columns: Index, start: int, lanes: int) -> Index:
+def _mask(f: Function, columns: Index, start: Index, lanes: int) -> Value:
+    return f.first_lanes(f.sub(columns, start), lanes)
+
+
+def _count(f: Function, columns: Index, start: Index, lanes: int) -> Index:
     return f.min(f.max(f.sub(columns, start), 0), lanes)
 
 

@@ -147,6 +147,7 @@ def accumulate(
     steps: Index,
     *,
     panel_step: Index = 0,
+    starts: Sequence[Index] | None = None,
     align: int = 4,
 ) -> list[Value]:
     """Return sums plus the products of `steps` steps along k.
@@ -157,6 +158,7 @@ def accumulate(
             (2 is enough for PAIRS).
         panel: B's elements of the first step.
         panel_step: bytes from a step of B to the next; 0 stands for `tile.panel_step`.
+        starts: which element of a step each vector begins with; by default they lie side by side.
         align: what the addresses in B are multiples of.
 
     Raises:
@@ -165,6 +167,9 @@ def accumulate(
     _check(f.target, tile)
     step = panel_step or tile.panel_step
     at = rows.ready(f, tile.rows)
+    if starts is None:
+        starts = [each * tile.lanes for each in range(tile.vectors)]
+    vectors = [f.offset(panel, f.mul(each, 4)) for each in starts]
     held = list(sums)
     start: Index = 0
     if f.target.lane_multiply and tile.lanes > 1 and tile.product == FLOAT32:
@@ -174,12 +179,12 @@ def accumulate(
             values = [f.load(kind, each, align=4) for each in at(f.mul(loop.index, 4))]
             loop.next = list(loop.carried)
             for lane in range(tile.lanes):
-                columns = _columns(f, tile, panel, f.mul(f.add(loop.index, lane), step), align)
+                columns = _columns(f, tile, vectors, f.mul(f.add(loop.index, lane), step), align)
                 factors = [f.shuffle(each, None, [lane] * tile.lanes) for each in values]
                 loop.next = _multiply(f, tile, loop.next, factors, columns)
         held = loop.results
     with f.loop(start, steps, 1, held) as loop:
-        columns = _columns(f, tile, panel, f.mul(loop.index, step), align)
+        columns = _columns(f, tile, vectors, f.mul(loop.index, step), align)
         factors = [_factor(f, tile, each) for each in at(f.mul(loop.index, 4))]
         loop.next = _multiply(f, tile, loop.carried, factors, columns)
     return loop.results
@@ -193,14 +198,12 @@ def _check(target: Target, tile: Tile) -> None:
         )
 
 
-def _columns(f: Function, tile: Tile, panel: Value, distance: Index, align: int) -> list[Value]:
-    """Return the vectors of B at a step."""
-    place = f.offset(panel, distance)
+def _columns(
+    f: Function, tile: Tile, vectors: Sequence[Value], distance: Index, align: int
+) -> list[Value]:
+    """Return the vectors of B at a step, given where they are at the first."""
     kind = vector(tile.lanes, F32 if tile.product == FLOAT32 else I32)
-    return [
-        f.load(kind, f.offset(place, 4 * tile.lanes * each), align=align)
-        for each in range(tile.vectors)
-    ]
+    return [f.load(kind, f.offset(each, distance), align=align) for each in vectors]
 
 
 def _factor(f: Function, tile: Tile, place: Value) -> Value:

@@ -1,0 +1,227 @@
+"""Matrix products in register tiles: the kernel, and how a product is cut into tiles and blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from mnn.codegen.builder import F32, Function, Index, Module, Value, vector
+from mnn.codegen.kernel import Kernel
+from mnn.codegen.target import Target
+from mnn.codegen.templates.epilogue import Ending, load_columns
+from mnn.codegen.templates.product import BIAS_ONE, NO_BIAS, batch_fields, located
+from mnn.codegen.templates.tile import StridedRows, Tile, accumulate, zeros
+
+__all__ = ["Blocks", "TiledProduct", "blocks_of", "tile_of"]
+
+_CACHE_BYTES = 384 * 1024
+"""Of A, that a block may have: it stays in a second-level cache while B passes by."""
+_VECTORS_PER_MICROSECOND = 8000.0
+"""Multiply-add instructions: two a cycle are usual."""
+
+
+@dataclass(frozen=True)
+class TiledProduct(Kernel):
+    """out = ending(a b + bias) over a batch, in register tiles.
+
+    The last tile of rows ends with the last row, so it computes again what the one before does;
+    the same holds for the last vector of columns. Every tile is whole.
+
+    Attributes:
+        rows, vectors: of a tile; `out` has at least as many rows.
+        tail: vectors of the last panel when it may have fewer, 0 when it never has.
+        lanes: of a vector.
+        product: see `Tile`.
+        bias: NO_BIAS, BIAS_EACH or BIAS_ONE.
+        batch: number of batch axes.
+        packed: b lies in panels; otherwise in rows whose columns are neighbours.
+        narrow: there are fewer columns than lanes.
+        ending: what is stored.
+    """
+
+    rows: int
+    vectors: int
+    tail: int
+    lanes: int
+    product: str
+    bias: str
+    batch: int
+    packed: bool
+    narrow: bool
+    ending: Ending
+
+    def fields(self) -> str:
+        """Return the names of the argument block's slots; strides are in bytes."""
+        names = "*a *b *out *bias a_row b_step out_row steps m n panel_bytes full panels tiles "
+        names += "block_panels block_tiles column_blocks row_blocks "
+        return names + batch_fields(self.batch, self.ending)
+
+    def build(self, target: Target) -> Module:
+        """Return the code."""
+        module = Module(target)
+        f = module.entry()
+        block = f.block(self.fields())
+        main = Tile(self.rows, self.vectors, self.lanes, self.product)
+        spill = f.allocate(main.spill_bytes) if self.ending.spills(target) else None
+        with f.loop(f.arguments[1], f.arguments[2]) as items:
+            counts = [block.row_blocks, block.column_blocks]
+            at = located(f, block, items.index, self.batch, self.ending, counts)
+            row_block, column_block = at.blocks
+            first = f.mul(column_block, block.block_panels)
+            last = f.min(f.add(first, block.block_panels), block.panels)
+            start = f.mul(row_block, block.block_tiles)
+            at.tiles = (start, f.min(f.add(start, block.block_tiles), block.tiles))
+            with f.loop(first, f.min(last, block.full) if self.tail else last) as panels:
+                self._panel(f, block, at, main, panels.index, spill)
+            if self.tail:
+                tail = Tile(self.rows, self.tail, self.lanes, self.product)
+                with f.loop(f.max(first, block.full), last) as panels:
+                    self._panel(f, block, at, tail, panels.index, spill)
+        return module
+
+    def _panel(
+        self,
+        f: Function,
+        block: SimpleNamespace,
+        at: SimpleNamespace,
+        tile: Tile,
+        panel: Index,
+        spill: Value | None,
+    ) -> None:
+        """Build all tiles of one panel of columns."""
+        column = f.mul(panel, self.vectors * self.lanes)
+        columns = block.n if self.narrow else None
+        starts: list[Index] = [each * tile.lanes for each in range(tile.vectors)]
+        if not self.narrow:
+            starts[-1] = f.min(starts[-1], f.sub(f.sub(block.n, column), tile.lanes))
+        if self.packed:
+            b, step = f.offset(at.b, f.mul(panel, block.panel_bytes)), 0
+        else:
+            b, step = f.offset(at.b, f.mul(column, 4)), block.b_step
+        out = f.offset(at.out, f.mul(column, self.ending.dtype.itemsize))
+        operands = [
+            f.offset(each, f.mul(column, kind.itemsize)) if kind.by_column else each
+            for each, kind in zip(at.operands, self.ending.operands, strict=True)
+        ]
+        first = self._first_sums(f, block, tile, column, starts, columns)
+        with f.loop(*at.tiles) as loop:
+            row = f.min(f.mul(loop.index, tile.rows), f.sub(block.m, tile.rows))
+
+            def rows(base: Value, stride: Index) -> StridedRows:
+                return StridedRows(f.offset(base, f.mul(row, stride)), stride)
+
+            sums = accumulate(
+                f,
+                tile,
+                first,
+                rows(at.a, block.a_row),
+                b,
+                block.steps,
+                panel_step=step,
+                starts=None if self.packed else starts,
+                align=4 * self.lanes if self.packed else 4,
+            )
+            self.ending.store(
+                f,
+                tile,
+                sums,
+                rows(out, block.out_row),
+                [rows(each, getattr(block, f"operand{n}_row")) for n, each in enumerate(operands)],
+                columns=columns,
+                starts=starts,
+                spill=spill,
+            )
+
+    def _first_sums(
+        self,
+        f: Function,
+        block: SimpleNamespace,
+        tile: Tile,
+        column: Index,
+        starts: Sequence[Index],
+        columns: Index | None,
+    ) -> list[Value]:
+        """Return the sums that a tile begins with."""
+        if self.bias == NO_BIAS:
+            return zeros(f, tile)
+        if self.bias == BIAS_ONE:
+            return [f.splat(f.load(F32, block.bias), tile.lanes)] * tile.sums
+        place = f.offset(block.bias, f.mul(column, 4))
+        kind = vector(tile.lanes, F32)
+        found = [
+            load_columns(f, kind, f.offset(place, f.mul(each, 4)), 4, 0, columns) for each in starts
+        ]
+        return found * tile.rows
+
+
+def tile_of(target: Target, m: int, n: int, k: int, *, few_rows: bool = False) -> tuple[int, int]:
+    """Return the (rows, vectors) of the register tile that suits a product.
+
+    Args:
+        few_rows: rows of A lie so that caches hold few of them.
+    """
+    limits: dict[int, int] = {}
+    for rows, vectors in target.tiles:
+        limits[vectors] = max(rows, limits.get(vectors, 0))
+    count = -(-n // target.lanes)
+    best, chosen = math.inf, (1, 1)
+    for vectors, limit in limits.items():
+        for rows in range(1, min(limit, m, 8 if few_rows else m) + 1):
+            full, tail = divmod(count, min(vectors, count))
+            cost = full * _cycles(target, rows, min(vectors, count), k)
+            if tail:
+                cost += _cycles(target, rows, tail, k)
+            cost *= -(-m // rows)
+            if (rows, vectors) not in target.tiles:
+                cost *= 1.015
+            if cost < best:
+                best, chosen = cost, (rows, min(vectors, count))
+    return chosen
+
+
+def _cycles(target: Target, rows: int, vectors: int, k: int) -> float:
+    """Return about how many cycles a tile takes."""
+    sums = rows * vectors
+    arithmetic = sums / 2 if target.fused else float(sums)
+    loads = (rows + vectors) / 2
+    return k * max(arithmetic, loads, 4, 1.4 * vectors) + 1.5 * sums + 12
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How the tiles and panels of a product are shared out.
+
+    Attributes:
+        tiles, panels: of a block.
+        row_blocks, column_blocks: how many there are.
+        grain: fewest blocks worth handing to another thread.
+    """
+
+    tiles: int
+    panels: int
+    row_blocks: int
+    column_blocks: int
+    grain: int
+
+
+def blocks_of(tile: Tile, batch: int, m: int, n: int, k: int, tiles: int, panels: int) -> Blocks:
+    """Return how to share out a product of `tiles` times `panels` register tiles."""
+    limit = max(1, _CACHE_BYTES // (4 * tile.rows * max(k, 1))) if panels > 1 else tiles
+    row_blocks, column_blocks = -(-tiles // limit), 1
+    time = batch * tiles * panels * tile.sums * (k + 4) / _VECTORS_PER_MICROSECOND
+    wanted = math.ceil(min(max(time / 5, 1), 32) / batch)
+    # Every block of rows reads B again, every block of columns A.
+    if n > m:
+        column_blocks = min(panels, -(-wanted // row_blocks))
+        row_blocks = min(tiles, row_blocks * -(-wanted // (row_blocks * column_blocks)))
+    else:
+        row_blocks = min(tiles, row_blocks * -(-wanted // row_blocks))
+        column_blocks = min(panels, -(-wanted // row_blocks))
+    block_tiles, block_panels = -(-tiles // row_blocks), -(-panels // column_blocks)
+    row_blocks, column_blocks = -(-tiles // block_tiles), -(-panels // block_panels)
+    each = time / (batch * row_blocks * column_blocks)
+    return Blocks(
+        block_tiles, block_panels, row_blocks, column_blocks, max(1, math.floor(5 / each))
+    )
