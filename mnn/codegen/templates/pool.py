@@ -332,24 +332,21 @@ class _Row:
         return f.max(f.min(size, inside), 0)
 
     def emit(self) -> None:
-        """Build the row: tiles in the middle, the other outputs one by one."""
-        f, a = self.f, self.a
-        if self.kernel.tile > 1:
-            with f.loop(a.first, f.add(a.first, a.inner), self.kernel.tile) as loop:
-                self._channels(loop.index, self._tile)
-        with f.loop(0, f.sub(a.OW, a.inner)) as loop:
-            behind = f.compare("sge", loop.index, a.first)
-            column = f.select(behind, f.value(f.add(loop.index, a.inner)), loop.index)
-            self._channels(column, self._single)
-
-    def _channels(self, column: Index, part: Any) -> None:
-        """Build `part(column, channel, how many or None for all lanes)` for all channels."""
-        f = self.f
-        whole = f.floor_to(self.a.C, self.lanes)
-        with f.loop(0, whole, self.lanes) as loop:
-            part(column, loop.index, None)
-        with f.when(f.compare("slt", whole, self.a.C)):
-            part(column, whole, f.sub(self.a.C, whole))
+        """Build the row: tiles in the middle, whatever they leave out one by one."""
+        f, a, tile = self.f, self.a, self.kernel.tile
+        whole = f.floor_to(a.C, self.lanes)
+        if tile > 1:
+            done = f.add(a.first, a.inner)
+            with f.loop(a.first, done, tile) as columns, f.loop(0, whole, self.lanes) as loop:
+                self._tile(columns.index, loop.index)
+        with f.loop(0, a.OW) as columns:
+            # Unsigned, so that columns before the first are outside too.
+            outside = f.compare("uge", f.sub(columns.index, a.first), a.inner)
+            start = f.select(outside, f.constant(0), f.value(whole))
+            with f.loop(start, whole, self.lanes) as loop:
+                self._single(columns.index, loop.index, None)
+            with f.when(f.compare("slt", whole, a.C)):
+                self._single(columns.index, whole, f.sub(a.C, whole))
 
     def _over_rows(self, place: Value, values: list[Value], turn: Any) -> list[Value]:
         """Return the values carried by `turn(row address, values)` over the window's rows."""
@@ -370,7 +367,7 @@ class _Row:
         kind = vector(self.lanes, Body(self.f, 1, self.dtype).element)
         return load_columns(self.f, kind, place, self.size, 0, columns)
 
-    def _tile(self, column: Index, channel: Index, columns: Index | None) -> None:
+    def _tile(self, column: Index, channel: Index) -> None:
         f, a, kernel = self.f, self.a, self.kernel
         joining = _Joining(f, kernel.kind, self.dtype, self.lanes)
         count = (kernel.tile - 1) * kernel.step + kernel.width
@@ -380,7 +377,7 @@ class _Row:
 
         def turn(row: Value, values: list[Value]) -> list[Value]:
             return [
-                joining.join(each, self._load(f.offset(row, step), columns))
+                joining.join(each, self._load(f.offset(row, step), None))
                 for each, step in zip(values, steps, strict=True)
             ]
 
@@ -391,7 +388,7 @@ class _Row:
             total = held[first]
             for other in held[first + 1 : first + kernel.width]:
                 total = joining.join(total, other)
-            self._store(total, positions, f.add(column, each), channel, columns)
+            self._store(total, positions, f.add(column, each), channel, None)
 
     def _single(self, column: Index, channel: Index, columns: Index | None) -> None:
         f, a = self.f, self.a

@@ -1,0 +1,277 @@
+"""Convolutions and transposed convolutions of images: which kernels compute them, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mnn.codegen.kernel import CONSTANT, Buffer, Call, Epilogue, Tensor, contiguous
+from mnn.codegen.target import Target
+from mnn.codegen.templates import conv_rows, depthwise, relayout
+from mnn.codegen.templates.convolution import Convolution
+from mnn.codegen.templates.window import (
+    Window,
+    channels_last,
+    image_ending,
+    images,
+    part_of,
+    triple,
+    window_of,
+)
+from mnn.errors import CodegenError
+
+__all__ = ["lower", "lower_transpose"]
+
+
+def lower(
+    x: Tensor,
+    weight: Tensor,
+    out: Tensor,
+    target: Target,
+    *,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    pads: Sequence[tuple[int, int]],
+    groups: int,
+    epilogue: Epilogue | None = None,
+    low: bool = False,
+) -> list[Call]:
+    """Return calls that store `epilogue(conv(x, weight) + bias)` in `out`.
+
+    Args:
+        x: (samples, channels, 1 to 3 spatial axes) of float32; strides are arbitrary, neighbouring
+            channels are fastest.
+        weight: (channels of out, channels of x / groups, kernel...); a constant is packed once.
+        out: (samples, channels, ...); float32, or what the epilogue's program makes. It must not
+            overlap any operand.
+        bias: one float32 for each channel of `out`.
+        stride, dilation: a number for each spatial axis.
+        pads: (begin, end) for each spatial axis; negative numbers cut off.
+        epilogue: its operands broadcast to the shape of `out`.
+        low: products of bfloat16 are exact enough, where the target has them; sums are float32.
+
+    Raises:
+        CodegenError: shapes or dtypes do not fit.
+    """
+    _check("conv", x, weight, out, bias, weight.shape[0], weight.shape[1] * groups)
+    if not out.size:
+        return []
+    window = window_of(weight.shape[2:], stride, dilation, pads)
+    job = _Job(x, out, bias, epilogue, target, low)
+    count, inputs = weight.shape[0] // groups, weight.shape[1]
+    first, second, *steps = weight.strides
+    grouped = replace(
+        weight,
+        shape=(groups, count, inputs, *window.kernel),
+        strides=(first * count, first, second, *triple(steps, 0)),
+    )
+    job.add(grouped, window, _Phase())
+    return job.calls()
+
+
+def lower_transpose(
+    x: Tensor,
+    weight: Tensor,
+    out: Tensor,
+    target: Target,
+    *,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    pads: Sequence[tuple[int, int]],
+    groups: int,
+    epilogue: Epilogue | None = None,
+    low: bool = False,
+) -> list[Call]:
+    """Return calls that store `epilogue(conv_transpose(x, weight) + bias)` in `out`.
+
+    The outputs that lie `stride` apart are a convolution of their own, with some of the taps.
+
+    Args:
+        weight: (channels of x, channels of out / groups, kernel...).
+        pads: (begin, end) for each spatial axis: positions cut off the front of the full result;
+            the shape of `out` says where it ends.
+
+    Other arguments and errors are those of `lower`.
+    """
+    _check("conv_transpose", x, weight, out, bias, weight.shape[1] * groups, weight.shape[0])
+    if not out.size:
+        return []
+    full = window_of(weight.shape[2:], stride, dilation, pads)
+    job = _Job(x, out, bias, epilogue, target, low)
+    inputs, outputs = weight.shape[0] // groups, weight.shape[1]
+    first, second, *steps = weight.strides
+    grouped = replace(
+        weight,
+        shape=(groups, outputs, inputs, *full.kernel),
+        strides=(first * inputs, second, first, *triple(steps, 0)),
+    )
+    for start in np.ndindex(*full.stride):
+        phase = _Phase((start[0], start[1], start[2]), full.stride)
+        axes = [_phase_taps(full, axis, each) for axis, each in enumerate(start)]
+        part = grouped
+        for axis, (tap, step, count, _, _) in enumerate(axes, 3):
+            # The last tap meets the first input, so taps run backwards.
+            part = part_of(part, axis, tap + max(0, count - 1) * step, count, -step)
+        window = Window(
+            part.shape[3:],
+            (1, 1, 1),
+            (axes[0][3], axes[1][3], axes[2][3]),
+            (axes[0][4], axes[1][4], axes[2][4]),
+        )
+        if not window.taps:
+            window = replace(window, begin=(0, 0, 0))
+        job.add(part, window, phase)
+    return job.calls()
+
+
+def _phase_taps(window: Window, axis: int, start: int) -> tuple[int, int, int, int, int]:
+    """Return which taps make the outputs start, start + stride, ... of a transposed convolution.
+
+    Output o gets tap t of input i where o = i * stride - begin + t * dilation.
+
+    Returns:
+        The first tap, the step between taps, their count; the distance of the inputs of two
+        neighbouring taps, and how far before input 0 the first output's first input lies.
+    """
+    stride, dilation = window.stride[axis], window.dilation[axis]
+    place = start + window.begin[axis]
+    shared = math.gcd(stride, dilation)
+    if place % shared:
+        return 0, 1, 0, 1, 0
+    first = next(tap for tap in range(stride // shared) if (place - tap * dilation) % stride == 0)
+    step = stride // shared
+    count = len(range(first, window.kernel[axis], step))
+    apart = dilation // shared
+    earliest = (place - (first + (count - 1) * step) * dilation) // stride
+    return first, step, count, apart, -earliest
+
+
+def _check(
+    name: str,
+    x: Tensor,
+    weight: Tensor,
+    out: Tensor,
+    bias: Tensor | None,
+    outputs: int,
+    inputs: int,
+) -> None:
+    shapes = f"{x.shape} with weight {weight.shape} -> {out.shape}"
+    rank = len(x.shape)
+    if not (3 <= rank <= 5 and len(weight.shape) == len(out.shape) == rank):
+        raise CodegenError(f"{name}: found {shapes}, expected 3 to 5 axes each.")
+    fits = x.shape[0] == out.shape[0] and x.shape[1] == inputs and out.shape[1] == outputs
+    if not fits or (bias is not None and bias.shape != (outputs,)):
+        raise CodegenError(f"{name}: found {shapes}, whose channels do not fit together.")
+    found = [each.dtype for each in (x, weight, bias) if each is not None]
+    if any(each != np.float32 for each in found):
+        raise CodegenError(f"{name}: found {found}, expected float32. Convert first.")
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Every `step`-th output from `start` on, for depth, height and width."""
+
+    start: tuple[int, int, int] = (0, 0, 0)
+    step: tuple[int, int, int] = (1, 1, 1)
+
+    def of(self, image: Tensor) -> Tensor:
+        """Return those pixels of an image."""
+        for axis, (start, step) in enumerate(zip(self.start, self.step, strict=True), 1):
+            count = max(0, -(-(image.shape[axis] - start) // step))
+            image = part_of(image, axis, start, count, step)
+        return image
+
+
+class _Job:
+    """Convolutions of one image into one output, and the copies around them."""
+
+    def __init__(
+        self,
+        x: Tensor,
+        out: Tensor,
+        bias: Tensor | None,
+        epilogue: Epilogue | None,
+        target: Target,
+        low: bool,
+    ) -> None:
+        self.target, self.low = target, low
+        self.before: list[Call] = []
+        self.after: list[Call] = []
+        self.convolutions: list[Call] = []
+        self.x = channels_last(images(x))
+        self.bias = None
+        if bias is not None:
+            self.bias = self._neighbouring(bias)
+        goal = channels_last(images(out))
+        if goal.strides[-1] != 1:
+            room = Buffer(goal.size * goal.dtype.itemsize, name="conv")
+            made = contiguous(room, goal.shape, goal.dtype)
+            self.after = relayout.lower(made, goal, target)
+            goal = made
+        self.out = goal
+        if epilogue is not None:
+            operands = [
+                self._neighbouring(images(each.broadcast(out.shape))) for each in epilogue.operands
+            ]
+            epilogue = replace(epilogue, operands=tuple(operands))
+        self.ending, self.operands = image_ending(epilogue, goal)
+        if self.ending.dtype != out.dtype:
+            raise CodegenError(
+                f"conv: the results are {self.ending.dtype}, the output is {out.dtype}, expected "
+                "equal types. Add a cast to the epilogue."
+            )
+
+    def _neighbouring(self, tensor: Tensor) -> Tensor:
+        """Return a tensor whose last axis are neighbours, copied if need be."""
+        if tensor.strides[-1] == 0 and len(tensor.shape) > 1:
+            return tensor
+        if tensor.is_constant and tensor.shape[-1] > 1 and tensor.strides[-1] != 1:
+            return _copied_constant(tensor)
+        made, calls = relayout.neighbouring(tensor, self.target)
+        self.before += calls
+        return made
+
+    def add(self, weight: Tensor, window: Window, phase: _Phase) -> None:
+        """Add a convolution that makes some of the outputs."""
+        out = phase.of(self.out)
+        if not out.size:
+            return
+        problem = Convolution(
+            self.x,
+            weight,
+            out,
+            self.bias,
+            window,
+            self.target,
+            self.ending,
+            tuple(phase.of(each) for each in self.operands),
+            self.low,
+        )
+        planes = self.x.strides[-1] != 1
+        if planes and not conv_rows.reads_planes(self.x, problem.groups):
+            self.x = self._neighbouring(self.x)
+            problem = replace(problem, x=self.x)
+        self.convolutions += _chosen(problem)
+
+    def calls(self) -> list[Call]:
+        """Return all calls in order."""
+        return [*self.before, *self.convolutions, *self.after]
+
+
+def _copied_constant(tensor: Tensor) -> Tensor:
+    size = tensor.size * tensor.dtype.itemsize
+    room = Buffer(size, CONSTANT, make=lambda: np.ascontiguousarray(tensor.array()))
+    return contiguous(room, tensor.shape, tensor.dtype)
+
+
+def _chosen(problem: Convolution) -> list[Call]:
+    """Return the calls of the kernel that suits a convolution."""
+    neighbours = problem.x.strides[-1] == 1
+    if neighbours and depthwise.suits(problem):
+        return depthwise.lower(problem)
+    return conv_rows.lower(problem)

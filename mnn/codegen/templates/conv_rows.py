@@ -1,0 +1,500 @@
+"""Convolutions as matrix products over rows of pixels, without a matrix of patches in memory.
+
+A register tile has neighbouring outputs of one row. For each row of a window, the inputs of all
+columns of the window and all channels are neighbours, so a window is as many runs along k as it has
+rows. The input rows of some output rows are copied to scratch memory first, with zeros around them;
+the copy costs little, and every other question (borders, slices, planes) ends there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from mnn.codegen.body import Body
+from mnn.codegen.builder import F32, I64, Function, Index, Module, Value, vector
+from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot, Tensor, contiguous
+from mnn.codegen.target import Target
+from mnn.codegen.templates import relayout
+from mnn.codegen.templates.convolution import (
+    Convolution,
+    PatchRows,
+    operand_fields,
+    operand_rows,
+)
+from mnn.codegen.templates.epilogue import Ending, load_columns
+from mnn.codegen.templates.packing import Panels, pack
+from mnn.codegen.templates.tile import StridedRows, Tile, accumulate
+from mnn.codegen.templates.tiled import tile_of
+from mnn.codegen.templates.window import split
+
+__all__ = ["RowsKernel", "lower", "reads_planes"]
+
+Array = np.ndarray[Any, Any]
+_FLOAT = np.dtype(np.float32)
+_FEW_CHANNELS = 4
+"""Up to so many channels are read plane by plane: the rest of a window's row is long enough."""
+_ROWS_BYTES = 256 * 1024
+"""Input rows in scratch memory."""
+_PANEL_BYTES = 384 * 1024
+"""Of a panel, that all tiles of a block should find in the second-level cache."""
+_ITEM_WORK = 2_000_000
+"""Multiply-adds of an item, if there are not too few items then."""
+_ITEMS = 32
+"""As many items are enough for any number of threads."""
+
+
+def reads_planes(x: Tensor, groups: int) -> bool:
+    """True when an image is read as it is although its channels are far apart."""
+    return groups == 1 and x.shape[-1] <= _FEW_CHANNELS and x.strides[3] == 1
+
+
+def lower(problem: Convolution) -> list[Call]:
+    """Return the calls of any convolution whose x has neighbouring channels or `reads_planes`."""
+    return _Plan(problem).calls()
+
+
+class _Plan:
+    """How a convolution is cut into blocks."""
+
+    def __init__(self, problem: Convolution) -> None:
+        self.problem = problem
+        window, x, out, target = problem.window, problem.x, problem.out, problem.target
+        self.depth, self.height, self.width = out.shape[1:4]
+        self.planar = problem.inputs > 1 and x.strides[-1] != 1
+        self.planes = problem.inputs if self.planar else 1
+        self.pixel = 4 * (problem.inputs // self.planes)
+        self.direct = not window.taps or (
+            not self.planar
+            and all(
+                window.inside(axis, x.shape[1 + axis], out.shape[1 + axis]) for axis in range(3)
+            )
+        )
+        dense = not self.direct or 4 * x.strides[3] == self.pixel
+        self.joined = window.kernel[2] == 1 or (dense and window.dilation[2] == 1)
+        depth, height, width = window.kernel
+        self.steps = self.pixel // 4 * (width if self.joined else 1)
+        self.taps = self.planes * depth * height * (1 if self.joined else width)
+        self.terms = self.steps * self.taps
+        rows, vectors = tile_of(target, self.width, problem.outputs, max(self.terms, 1))
+        self.tile = Tile(rows, vectors, target.lanes)
+        self.panels = Panels(self.terms, problem.outputs, vectors, target.lanes)
+        self._cut()
+
+    def _cut(self) -> None:
+        """Choose the rows, columns and panels of an item."""
+        problem, window = self.problem, self.problem.window
+        shared = window.dilation[1] == 1 and window.stride[1] <= window.kernel[1]
+        columns = self.width
+        while (
+            columns > self.tile.rows and self._line(columns) * self.lines(1, shared) > _ROWS_BYTES
+        ):
+            columns = -(-columns // 2)
+        self.columns = min(self.width, -(-columns // self.tile.rows) * self.tile.rows)
+        line = self._line(self.columns)
+        wanted = min(_ITEMS, max(1, problem.work // _ITEM_WORK))
+        others = math.prod(problem.out.shape[:2]) * problem.groups
+        others *= -(-self.width // self.columns)
+        # Weights that do not stay in the cache are read by one item each, rows are shared.
+        heavy = self.panels.bytes > 2 * _PANEL_BYTES
+        panels = min(self.panels.panels, -(-wanted // others)) if heavy else 1
+        rows = self.height
+        splits = -(-wanted // (others * panels))
+        while rows > 1 and (
+            self.lines(rows, shared) * line > _ROWS_BYTES or -(-self.height // rows) < splits
+        ):
+            rows -= 1
+        self.rows = -(-self.height // -(-self.height // rows))
+        self.shared = shared
+        left = -(-wanted // (others * -(-self.height // self.rows)))
+        self.panel_blocks = min(self.panels.panels, left)
+        self.block_panels = -(-self.panels.panels // self.panel_blocks)
+        self.panel_blocks = -(-self.panels.panels // self.block_panels)
+        spots = self.rows * -(-self.columns // self.tile.rows)
+        blocks = -(-self.panels.panel_bytes // _PANEL_BYTES)
+        self.block_taps = self.taps
+        if spots > 1 and blocks > 1 and self.taps > 1:
+            self.block_taps = -(-self.taps // blocks)
+        self.partial_bytes = 0
+        if self.block_taps < self.taps:
+            self.partial_bytes = spots * self.tile.spill_bytes
+
+    def _line(self, columns: int) -> int:
+        """Return the bytes of an input row for some outputs."""
+        return -(-self.problem.window.reach(2, columns) * self.pixel // 64) * 64
+
+    def lines(self, rows: int, shared: bool) -> int:
+        """Return the input rows for some output rows."""
+        window = self.problem.window
+        each = window.reach(1, rows) if shared else window.kernel[1] * rows
+        return self.planes * window.kernel[0] * each
+
+    def calls(self) -> list[Call]:
+        """Return the calls."""
+        problem, window, x, out = (
+            self.problem,
+            self.problem.window,
+            self.problem.x,
+            self.problem.out,
+        )
+        panels, before = self._weights()
+        line = self._line(self.columns)
+        height = window.reach(1, self.rows) if self.shared else self.rows
+        strides = problem.strides(x)
+        table, down, right = self._table(line, height)
+        rows_down = window.stride[1] if self.shared else 1
+        slots: list[Slot] = [
+            *(x.pointer, *strides, 4 * x.strides[-1], 4 * x.strides[-1] * problem.inputs),
+            *x.shape[1:4],
+            *(out.pointer, *problem.strides(out), problem.outputs),
+            *(panels, self.panels.bytes, self.panels.panel_bytes),
+            *(self.panels.full, self.panels.panels, problem.bias_pointer),
+            *(problem.groups, self.depth, -(-self.height // self.rows), self.rows, self.height),
+            *(-(-self.width // self.columns), self.columns, self.width),
+            *(self.panel_blocks, self.block_panels),
+            *(window.stride[0], window.stride[1], window.stride[2], *window.begin),
+            *(self.planes, window.kernel[0], window.dilation[0]),
+            *(1 if self.shared else window.kernel[1], window.dilation[1]),
+            *(height, 1 if self.shared else window.stride[1]),
+            *(window.reach(2, self.columns), self.pixel, line),
+            *(down if self.direct else rows_down * line, right),
+            *(table, self.taps, self.steps, self.block_taps, -(-self.partial_bytes // 64) * 64),
+        ]
+        items = out.shape[0] * problem.groups * self.depth * -(-self.height // self.rows)
+        items *= -(-self.width // self.columns) * self.panel_blocks
+        scratch = 0 if self.direct else self.lines(self.rows, self.shared) * line
+        kernel = RowsKernel(
+            self.tile,
+            self.panels.tail,
+            planar=self.planar,
+            direct=self.direct,
+            blocked=self.partial_bytes > 0,
+            narrow=problem.outputs < self.tile.lanes,
+            ending=problem.ending,
+        )
+        return [
+            *before,
+            problem.call(
+                kernel,
+                (*slots, *problem.operand_slots()),
+                items,
+                f"rows {self.tile.rows}x{self.tile.width}",
+                scratch + -(-self.partial_bytes // 64) * 64,
+            ),
+        ]
+
+    def _table(self, line: int, height: int) -> tuple[Pointer, int, int]:
+        """Return where the taps lie, in bytes; the distance to the output row below, to the right.
+
+        Distances are those in the image or in the copied rows, whichever the tiles read.
+        """
+        window = self.problem.window
+        plane, deep, down, right = (4 * self.problem.x.strides[each] for each in (-1, 1, 2, 3))
+        if not self.direct:
+            down = line * (1 if self.shared else self.rows)
+            deep = line * height * (1 if self.shared else window.kernel[1])
+            plane, right = deep * window.kernel[0], self.pixel
+        else:
+            deep, down = deep * window.dilation[0], down * window.dilation[1]
+        across = 1 if self.joined else window.kernel[2]
+        places = np.indices((self.planes, *window.kernel[:2], across)).reshape(4, -1)
+        steps = np.array([plane, deep, down, right * window.dilation[2]])
+        table = (steps @ places).astype(np.int64)
+        step_down = 4 * self.problem.x.strides[2] * window.stride[1]
+        if not table.size:
+            table = np.zeros(1, np.int64)
+        return Pointer(Buffer.constant(table, "taps")), step_down, right * window.stride[2]
+
+    def _weights(self) -> tuple[Pointer, list[Call]]:
+        """Return the panels of all groups, and the calls that make them."""
+        problem, weight, target = self.problem, self.problem.weight, self.problem.target
+        if not self.terms:
+            return problem.bias_pointer, []
+        groups, outputs = weight.shape[:2]
+        order = (0, 2, 3, 4, 5, 1) if self.planar else (0, 3, 4, 5, 2, 1)
+        shape = (groups, self.terms, outputs)
+        calls: list[Call] = []
+        if weight.is_constant:
+            size = 4 * math.prod(shape)
+            room = Buffer(
+                size,
+                CONSTANT,
+                make=lambda: np.ascontiguousarray(weight.array().transpose(order)).reshape(shape),
+            )
+        else:
+            room = Buffer(4 * math.prod(shape), name="weights")
+            moved = weight.permuted(order)
+            calls = relayout.lower(moved, contiguous(room, moved.shape, _FLOAT), target)
+        packed, more = pack(contiguous(room, shape, _FLOAT), self.panels, target)
+        return Pointer(packed), [*calls, *more]
+
+
+@dataclass(frozen=True)
+class RowsKernel(Kernel):
+    """An item is a block of output rows and columns of a group, with some panels of channels.
+
+    Attributes:
+        tile: what is computed at once: neighbouring outputs of a row.
+        tail: vectors of the last panel when it has fewer, 0 when it never has.
+        planar: channels are far apart, rows of a channel are read.
+        direct: no window leaves the image, which is read in place.
+        blocked: the taps are cut into blocks, with sums in memory in between.
+        narrow: a group has fewer outputs than a vector has lanes.
+    """
+
+    tile: Tile
+    tail: int
+    planar: bool
+    direct: bool
+    blocked: bool
+    narrow: bool
+    ending: Ending
+
+    def fields(self) -> str:
+        """Return the names of the argument slots."""
+        return (
+            "*x xn xd xh xw xp xg D H W *y yn yd yh yw N *b group_bytes panel_bytes full panels "
+            "*bias G OD row_blocks rows OH column_blocks columns OW panel_blocks block_panels "
+            "SD SH SW bd bh bw planes KD dd turns turn height step positions pixel line down right "
+            "*taps count steps block_taps partial" + operand_fields(self.ending)
+        )
+
+    def build(self, target: Target) -> Module:
+        """Return the code."""
+        module = Module(target)
+        f = module.entry()
+        a = f.block(self.fields())
+        a.spill = f.allocate(self.tile.spill_bytes) if self.ending.spills(target) else None
+        a.sums = f.arguments[3]
+        a.lines = f.offset(f.arguments[3], a.partial)
+        counts = [0, a.G, a.OD, a.row_blocks, a.column_blocks, a.panel_blocks]
+        nothing = f.constant(-1)
+        with f.loop(f.arguments[1], f.arguments[2], carried=[nothing]) as loop:
+            n, group, d, row, column, panel = split(f, loop.index, counts)
+            h = f.min(f.mul(row, a.rows), f.sub(a.OH, a.rows))
+            w = f.min(f.mul(column, a.columns), f.sub(a.OW, a.columns))
+            item = _Item(self, f, a, (n, d, h, w), group)
+            place = f.value(f.div(loop.index, a.panel_blocks))
+            if not self.direct:
+                with f.when(f.compare("ne", place, loop.carried[0])):
+                    item.copy_rows()
+            item.compute(f.mul(panel, a.block_panels))
+            loop.next = [place]
+        return module
+
+
+class _Item:
+    """One item being built."""
+
+    def __init__(
+        self,
+        kernel: RowsKernel,
+        f: Function,
+        a: SimpleNamespace,
+        place: tuple[Index, Index, Index, Index],
+        group: Index,
+    ) -> None:
+        self.kernel, self.f, self.a, self.place, self.group = kernel, f, a, place, group
+        n, d, h, w = place
+        self.channel = f.mul(group, a.N)
+        self.d = f.sub(f.mul(d, a.SD), a.bd)
+        self.h = f.sub(f.mul(h, a.SH), a.bh)
+        self.w = f.sub(f.mul(w, a.SW), a.bw)
+        self.x = f.offset(a.x, f.add(f.mul(n, a.xn), f.mul(group, a.xg)))
+        size = kernel.ending.dtype.itemsize
+        distance = f.add(f.mul(n, a.yn), f.add(f.mul(d, a.yd), f.mul(self.channel, size)))
+        self.y = f.offset(a.y, f.add(distance, f.add(f.mul(h, a.yh), f.mul(w, a.yw))))
+        self.origin = a.lines
+        if kernel.direct:
+            distance = f.add(f.mul(self.d, a.xd), f.mul(self.h, a.xh))
+            self.origin = f.offset(self.x, f.add(distance, f.mul(self.w, a.xw)))
+
+    # --- input rows ------------------------------------------------------------------------------
+
+    def copy_rows(self) -> None:
+        """Build the copy of all input rows of the block, with zeros around."""
+        f, a = self.f, self.a
+        lo = f.min(f.max(f.sub(0, self.w), 0), a.positions)
+        hi = f.max(f.min(f.sub(a.W, self.w), a.positions), lo)
+        planes: Index = a.planes if self.kernel.planar else 1
+        with (
+            f.loop(0, planes) as plane,
+            f.loop(0, a.KD) as deep,
+            f.loop(0, a.turns) as turn,
+            f.loop(0, a.height) as loop,
+        ):
+            number = f.add(f.mul(plane.index, a.KD), deep.index)
+            number = f.add(f.mul(number, a.turns), turn.index)
+            line = f.offset(a.lines, f.mul(f.add(f.mul(number, a.height), loop.index), a.line))
+            d = f.add(self.d, f.mul(deep.index, a.dd))
+            h = f.add(self.h, f.add(f.mul(turn.index, a.turn), f.mul(loop.index, a.step)))
+            inside = f.both(f.compare("ult", d, a.D), f.compare("ult", h, a.H))
+            first = f.select(inside, f.value(lo), a.positions)
+            last = f.select(inside, f.value(hi), a.positions)
+            self._clear(line, 0, f.mul(first, a.pixel))
+            self._clear(line, f.mul(last, a.pixel), f.mul(a.positions, a.pixel))
+            distance = f.add(f.mul(d, a.xd), f.mul(h, a.xh))
+            if self.kernel.planar:
+                distance = f.add(distance, f.mul(plane.index, a.xp))
+            distance = f.add(distance, f.mul(f.add(self.w, first), a.xw))
+            self._copy(
+                f.offset(self.x, distance),
+                f.offset(line, f.mul(first, a.pixel)),
+                f.sub(last, first),
+            )
+
+    def _clear(self, line: Value, start: Index, end: Index) -> None:
+        """Build the filling of bytes start..end with zeros."""
+        f = self.f
+        lanes, size = f.target.lanes, f.target.vector_bytes
+        whole = f.add(start, f.floor_to(f.sub(end, start), size))
+        with f.loop(start, whole, size) as loop:
+            f.store(Body(f, lanes, _FLOAT).const(0.0), f.offset(line, loop.index))
+        with f.loop(whole, end, 4) as loop:
+            f.store(Body(f, 1, _FLOAT).const(0.0), f.offset(line, loop.index))
+
+    def _copy(self, source: Value, goal: Value, pixels: Index) -> None:
+        """Build the copy of neighbouring pixels."""
+        f, a = self.f, self.a
+        lanes, size = f.target.lanes, f.target.vector_bytes
+        # Pixels without gaps are copied as one long pixel.
+        dense = f.compare("eq", a.xw, a.pixel)
+        turns = f.select(dense, f.constant(1), f.value(pixels))
+        length = f.select(dense, f.value(f.mul(pixels, a.pixel)), a.pixel)
+        with f.loop(0, turns) as pixel:
+            read = f.offset(source, f.mul(pixel.index, a.xw))
+            write = f.offset(goal, f.mul(pixel.index, a.pixel))
+            whole = f.floor_to(length, size)
+            with f.loop(0, whole, size) as loop:
+                value = f.load(vector(lanes, F32), f.offset(read, loop.index))
+                f.store(value, f.offset(write, loop.index))
+            with f.loop(whole, length, 4) as loop:
+                f.store(f.load(F32, f.offset(read, loop.index)), f.offset(write, loop.index))
+
+    # --- products --------------------------------------------------------------------------------
+
+    def compute(self, first: Index) -> None:
+        """Build the products with some panels, from number `first` on."""
+        f, a, kernel = self.f, self.a, self.kernel
+        last = f.min(f.add(first, a.block_panels), a.panels)
+        with f.loop(first, f.min(last, a.full) if kernel.tail else last) as loop:
+            self._panel(kernel.tile, loop.index)
+        if kernel.tail:
+            with f.loop(f.max(first, a.full), last) as loop:
+                self._panel(replace(kernel.tile, vectors=kernel.tail), loop.index)
+
+    def _panel(self, tile: Tile, number: Index) -> None:
+        """Build the products of all tiles with one panel."""
+        f, a, kernel = self.f, self.a, self.kernel
+        column = f.mul(number, kernel.tile.width)
+        columns = a.N if kernel.narrow else None
+        starts: list[Index] = [each * tile.lanes for each in range(tile.vectors)]
+        if not kernel.narrow:
+            starts[-1] = f.min(starts[-1], f.sub(f.sub(a.N, column), tile.lanes))
+        panel = f.offset(a.b, f.add(f.mul(self.group, a.group_bytes), f.mul(number, a.panel_bytes)))
+        place = f.offset(a.bias, f.mul(f.add(self.channel, column), 4))
+        kind = vector(tile.lanes, F32)
+        bias = [
+            load_columns(f, kind, f.offset(place, f.mul(each, 4)), 4, 0, columns) for each in starts
+        ]
+
+        def finish(sums: Sequence[Value], row: Index, across: Index) -> None:
+            self._store(tile, sums, row, across, column, starts, columns)
+
+        if not kernel.blocked:
+            with self.tiles(tile) as (row, across, _):
+                rows = self._rows(row, across)
+                sums = self._taps(tile, bias * tile.rows, rows, panel, 0, a.count)
+                finish(sums, row, across)
+            return
+        with self.tiles(tile) as (_, _, sums_place):
+            self._save(bias * tile.rows, sums_place)
+        with f.loop(0, a.count, a.block_taps) as block:
+            end = f.min(f.add(block.index, a.block_taps), a.count)
+            with self.tiles(tile) as (row, across, sums_place):
+                held = self._saved(tile, sums_place)
+                rows = self._rows(row, across)
+                held = self._taps(tile, held, rows, panel, block.index, end)
+                self._save(held, sums_place)
+        with self.tiles(tile) as (row, across, sums_place):
+            finish(self._saved(tile, sums_place), row, across)
+
+    @contextmanager
+    def tiles(self, tile: Tile) -> Iterator[tuple[Index, Index, Value]]:
+        """Build a loop over the block's tiles: row, first column, and memory for their sums."""
+        f, a, kernel = self.f, self.a, self.kernel
+        across = f.div(f.add(a.columns, tile.rows - 1), tile.rows)
+        with f.loop(0, a.rows) as row, f.loop(0, across) as loop:
+            number = f.add(f.mul(row.index, across), loop.index)
+            column = f.min(f.mul(loop.index, tile.rows), f.sub(a.columns, tile.rows))
+            yield row.index, column, f.offset(a.sums, f.mul(number, kernel.tile.spill_bytes))
+
+    def _rows(self, row: Index, column: Index) -> StridedRows:
+        """Return where the windows of a tile begin."""
+        f, a = self.f, self.a
+        distance = f.add(f.mul(row, a.down), f.mul(column, a.right))
+        return StridedRows(f.offset(self.origin, distance), a.right)
+
+    def _taps(
+        self,
+        tile: Tile,
+        sums: Sequence[Value],
+        rows: StridedRows,
+        panel: Value,
+        first: Index,
+        last: Index,
+    ) -> list[Value]:
+        """Return sums plus the products of some taps."""
+        f, a = self.f, self.a
+        size = f.mul(a.steps, tile.panel_step)
+        with f.loop(first, last, carried=sums) as loop:
+            distance = f.load(I64, f.offset(a.taps, f.mul(loop.index, 8)), align=8)
+            moved = replace(rows, base=f.offset(rows.base, distance))
+            loop.next = accumulate(
+                f,
+                tile,
+                loop.carried,
+                moved,
+                f.offset(panel, f.mul(loop.index, size)),
+                a.steps,
+                align=4 * tile.lanes,
+            )
+        return loop.results
+
+    def _save(self, sums: Sequence[Value], place: Value) -> None:
+        size = 4 * self.kernel.tile.lanes
+        for number, each in enumerate(sums):
+            self.f.store(each, self.f.offset(place, size * number), align=size)
+
+    def _saved(self, tile: Tile, place: Value) -> list[Value]:
+        f, size = self.f, 4 * tile.lanes
+        return [
+            f.load(vector(tile.lanes, F32), f.offset(place, size * number), align=size)
+            for number in range(tile.sums)
+        ]
+
+    def _store(
+        self,
+        tile: Tile,
+        sums: Sequence[Value],
+        row: Index,
+        across: Index,
+        column: Index,
+        starts: Sequence[Index],
+        columns: Index | None,
+    ) -> None:
+        """Build the ending of a tile."""
+        f, a, ending = self.f, self.a, self.kernel.ending
+        n, d, h, w = self.place
+        distance = f.add(f.mul(row, a.yh), f.mul(across, a.yw))
+        distance = f.add(distance, f.mul(column, ending.dtype.itemsize))
+        out = PatchRows(f.offset(self.y, distance), a.yh, a.yw, 0)
+        place = (n, d, f.add(h, row), f.add(w, across))
+        operands = operand_rows(f, ending, a, place, f.add(self.channel, column))
+        ending.store(f, tile, sums, out, operands, columns=columns, starts=starts, spill=a.spill)
