@@ -31,6 +31,8 @@ class Target:
         lane_multiply: multiplying by one lane of a register is free (NEON), so rows of A are read
             four at a time.
         bfloat16: dot products of bfloat16 pairs.    int8: dot products of 4 bytes.
+        scales: x * 2**n over the whole range is an instruction.
+        float16: conversions between float16 and float32 are instructions.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Target:
     lane_multiply: bool = False
     bfloat16: bool = False
     int8: bool = False
+    scales: bool = False
+    float16: bool = False
     attributes: tuple[str, ...] = field(
         default=("nounwind", '"no-trapping-math"="true"', '"no-builtins"')
     )
@@ -80,6 +84,8 @@ TARGETS: dict[str, Target] = {
             masks=True,
             fused=True,
             tiles=((14, 2), (12, 2), (8, 3), (7, 4), (6, 4), (14, 1)),
+            scales=True,
+            float16=True,
         ),
         Target(
             "avx2",
@@ -91,6 +97,7 @@ TARGETS: dict[str, Target] = {
             masks=True,
             fused=True,
             tiles=((6, 2), (4, 3), (12, 1), (4, 2), (14, 1)),
+            float16=True,
         ),
         Target(
             "sse2",
@@ -114,6 +121,7 @@ TARGETS: dict[str, Target] = {
             fused=True,
             tiles=((7, 3), (8, 2), (5, 4)),
             lane_multiply=True,
+            float16=True,
         ),
     )
 }
@@ -157,6 +165,7 @@ def _detected() -> Target:
             features=features,
             bfloat16=name == "avx512" and "avx512bf16" in present,
             int8=name == "avx512" and "avx512vnni" in present,
+            float16="f16c" in present,
         )
     if machine in ("aarch64", "arm64"):
         return replace(TARGETS["neon"], triple=triple, cpu=cpu, features=features)
