@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 
 def _parser() -> Parser:
-    from mnn.cli import classify, demo, info
+    from mnn.cli import bench, classify, demo, info
 
     parser = Parser(prog="mnn", description="Run and inspect .mnn models.")
     parser.add_argument("--version", action="version", version=f"mnn {__version__}")
@@ -21,6 +21,7 @@ def _parser() -> Parser:
         ("demo", demo, "classify the packaged digits and draw the results"),
         ("run", classify, "classify pictures with a model"),
         ("info", info, "show what a model file holds"),
+        ("bench", bench, "time a model, kernel by kernel"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         module.add_arguments(command)
