@@ -97,14 +97,16 @@ def fuse(flow: Flow) -> list[Unit]:
         elif value.kind not in VIEWS:
             unit_of[value] = Unit(value)
     units = sorted(set(unit_of.values()), key=lambda unit: unit.root.number)
-    anchored = {id(unit): unit for unit in units}
-    for unit in units:
-        if unit.root.kind in ANCHORS and unit.root not in kept:
-            host = _host(unit.root, users[unit.root], unit_of)
+    absorbed: set[Value] = set()
+    # The last of several anchors takes the unit: the others must be stored before it runs.
+    for unit in reversed(units):
+        anchor = unit.root
+        if anchor.kind in ANCHORS and anchor not in kept:
+            host = _host(anchor, users[anchor], unit_of)
             if host is not None:
-                host.anchor = unit.root
-                del anchored[id(unit)]
-    return [unit for unit in units if id(unit) in anchored]
+                host.anchor = anchor
+                absorbed.add(anchor)
+    return [unit for unit in units if unit.root not in absorbed]
 
 
 def _users(flow: Flow) -> dict[Value, list[Value]]:
@@ -190,7 +192,7 @@ def _host(anchor: Value, users: Sequence[Value], unit_of: dict[Value, Unit]) -> 
         return None
     if any(unit_of.get(each) is not unit for each in users):
         return None
-    if unit.anchor is not None and unit.anchor.number > anchor.number:
+    if unit.anchor is not None:
         unit.reasons.append(f"{anchor.kind} %{anchor.number}: another matrix kernel ends here")
         return None
     if not same_up_to_ones(anchor.shape, unit.shape) or not _plain_path(anchor, unit):
