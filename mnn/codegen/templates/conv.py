@@ -10,7 +10,7 @@ import numpy as np
 
 from mnn.codegen.kernel import CONSTANT, Buffer, Call, Epilogue, Tensor, contiguous
 from mnn.codegen.target import Target
-from mnn.codegen.templates import conv_rows, depthwise, relayout
+from mnn.codegen.templates import conv_rows, depthwise, gemm, relayout
 from mnn.codegen.templates.convolution import Convolution
 from mnn.codegen.templates.window import (
     Window,
@@ -271,7 +271,41 @@ def _copied_constant(tensor: Tensor) -> Tensor:
 
 def _chosen(problem: Convolution) -> list[Call]:
     """Return the calls of the kernel that suits a convolution."""
-    neighbours = problem.x.strides[-1] == 1
-    if neighbours and depthwise.suits(problem):
-        return depthwise.lower(problem)
+    if problem.x.strides[-1] == 1:
+        if depthwise.suits(problem):
+            return depthwise.lower(problem)
+        if _is_product(problem):
+            return _product(problem)
     return conv_rows.lower(problem)
+
+
+def _is_product(problem: Convolution) -> bool:
+    """True for a convolution that is a matrix product of all pixels."""
+    window = problem.window
+    return (
+        problem.groups == 1
+        and window.taps == 1
+        and window.stride == (1, 1, 1)
+        and window.begin == (0, 0, 0)
+        and problem.x.shape[1:4] == problem.out.shape[1:4]
+    )
+
+
+def _product(problem: Convolution) -> list[Call]:
+    """Return the calls of a matrix product: pixels times channels."""
+    weight = problem.weight
+    matrix = replace(weight, shape=weight.shape[2:0:-1], strides=weight.strides[2:0:-1])
+    epilogue = None
+    if problem.ending.program is not None:
+        epilogue = Epilogue(problem.ending.program, problem.operands)
+    calls = gemm.lower(
+        problem.x,
+        matrix,
+        problem.out,
+        problem.target,
+        bias=problem.bias,
+        epilogue=epilogue,
+        low=problem.low,
+    )
+    label = problem.call(calls[-1].kernel, (), 1, "product").label
+    return [replace(each, label=label) if each.work else each for each in calls]
