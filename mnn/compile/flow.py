@@ -208,6 +208,12 @@ class Flow:
             )
             steps = tuple(one * two for one, two in zip(inner["steps"], steps, strict=True))
             return self.slice(x.inputs[0], starts, steps, shape)
+        if x.array is not None:
+            parts = tuple(
+                slice(low, low + step * size if low + step * size >= 0 else None, step)
+                for low, step, size in zip(starts, steps, shape, strict=True)
+            )
+            return self.constant(np.asarray(x.array[parts], order="C"))
         return self.make("slice", (x,), shape, x.dtype, {"starts": starts, "steps": steps})
 
     def broadcast(self, x: Value, shape: Iterable[int]) -> Value:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from mnn.compile.flow import LOOPS, VIEWS, Flow, Value, same_up_to_ones
 
-__all__ = ["ANCHORS", "Unit", "fuse"]
+__all__ = ["ANCHORS", "Unit", "fuse", "stored_in_place"]
 
 ANCHORS = frozenset({"matmul", "conv", "conv_transpose", "pool"})
 """Kinds whose kernels can finish their results with elementwise work."""
@@ -215,4 +215,54 @@ def _plain_path(anchor: Value, unit: Unit) -> bool:
         if member.kind in VIEWS and member.kind != "reshape":
             return False
         touched.add(member)
+    return True
+
+
+def stored_in_place(
+    units: Sequence[Unit], old: Value, new: Value, outputs: Sequence[Value]
+) -> Value | None:
+    """Return the root that computes `new` when it may overwrite `old`, None when it may not.
+
+    It may when whatever reads `old` runs before it, or reads, as it does itself, each element just
+    before that element is stored.
+    """
+    while new.kind == "reshape" and same_up_to_ones(new.shape, new.inputs[0].shape):
+        new = new.inputs[0]
+    places = {unit.root: place for place, unit in enumerate(units)}
+    if new not in places or (new.shape != old.shape and not same_up_to_ones(new.shape, old.shape)):
+        return None
+    readers = {old}
+    for unit in units:
+        for value in unit.sources():
+            if _base(value) in readers and places[unit.root] > places[new]:
+                return None
+    if any(_base(each) is old for each in outputs):
+        return None
+    own = units[places[new]]
+    if any(_base(value) is old for value in own.sources()) and not _reads_each_once(own, old):
+        return None
+    return new
+
+
+def _base(value: Value) -> Value:
+    """Return the stored value that views are of."""
+    while value.kind in VIEWS:
+        value = value.inputs[0]
+    return value
+
+
+def _reads_each_once(unit: Unit, old: Value) -> bool:
+    """True when a loop unit reads `old` only at the element it stores."""
+    if not unit.is_loop or unit.axes or unit.anchor is not None:
+        return False
+    for member in unit.members:
+        if member.kind in VIEWS and member.kind != "reshape":
+            return False
+        for each in member.inputs:
+            if _base(each) is old:
+                plain = each
+                while plain.kind == "reshape":
+                    plain = plain.inputs[0]
+                if plain is not old or not same_up_to_ones(each.shape, unit.shape):
+                    return False
     return True

@@ -32,7 +32,7 @@ from mnn.codegen.program import Program, constant_step
 from mnn.codegen.target import Target
 from mnn.codegen.templates import loops
 from mnn.compile.flow import VIEWS, Flow, Value
-from mnn.compile.fusion import ANCHORS, Unit, fuse
+from mnn.compile.fusion import ANCHORS, Unit, fuse, stored_in_place
 from mnn.compile.importers.control import LoopBody
 from mnn.compile.programs import build_program
 from mnn.compile.strides import apply_view, is_contiguous, memory_order, reshaped
@@ -89,6 +89,8 @@ class _Lowering:
         # Stand-ins for buffers in which a loop's turn reads or writes further on than the last.
         self.windows: dict[Buffer, tuple[Buffer, int]] = {}
         self.moving: Mapping[Value, tuple[int, ...]] = {}
+        # Stored values whose memory is given from outside.
+        self.given: dict[Value, Tensor] = {}
 
     def run(self) -> Lowered:
         self.final = set(self.flow.outputs)
@@ -100,8 +102,8 @@ class _Lowering:
         outputs = self._outputs()
         return Lowered(self.steps, self.inputs, outputs, counts)
 
-    def _lower_units(self) -> list[tuple[Unit, int]]:
-        units = fuse(self.flow)
+    def _lower_units(self, units: Sequence[Unit] | None = None) -> list[tuple[Unit, int]]:
+        units = fuse(self.flow) if units is None else units
         self._reserve_parts(units)
         counts = []
         for unit in units:
@@ -129,7 +131,9 @@ class _Lowering:
 
     def _allocate(self, value: Value, order: Sequence[int]) -> Tensor:
         """Return memory for a value, with its axes from outermost to innermost in `order`."""
-        if value in self.parts:
+        if value in self.given:
+            made = self.given[value]
+        elif value in self.parts:
             whole, start = self.parts[value]
             if whole not in self.tensors:
                 self.tensors[whole] = self._allocate(whole, order)
@@ -391,11 +395,25 @@ class _Lowering:
                 self._loop(_identity(outside.dtype), [tensor], state, label="first state")
                 tensor = state
             inner.tensors[body.flow.inputs[number]] = tensor
-        self.steps.append(inner.turns(body.count, states, stacks))
+        old = [body.flow.inputs[number] for number in body.states]
+        self.steps.append(inner.turns(body.count, old, states, stacks))
 
-    def turns(self, count: int, states: Sequence[Tensor], stacks: Sequence[Tensor]) -> LoopCall:
+    def turns(
+        self,
+        count: int,
+        old: Sequence[Value],
+        states: Sequence[Tensor],
+        stacks: Sequence[Tensor],
+    ) -> LoopCall:
         """Return the loop over this flow: its outputs become the states, or are stacked."""
-        self._lower_units()
+        units = fuse(self.flow)
+        for value, state, new in zip(old, states, self.flow.outputs, strict=False):
+            root = stored_in_place(units, value, new, self.flow.outputs)
+            if root is not None:
+                place = reshaped(state, root.shape)
+                assert place is not None
+                self.given[root] = place
+        self._lower_units(units)
         ends = [self._tensor(each) for each in self.flow.outputs]
         places = [*states]
         for stack in stacks:
@@ -405,7 +423,8 @@ class _Lowering:
         for end, place in sorted(
             zip(ends, places, strict=True), key=lambda pair: pair[1].buffer not in self.windows
         ):
-            self._loop(_identity(end.dtype), [end], place, label="next state")
+            if end != place:
+                self._loop(_identity(end.dtype), [end], place, label="next state")
         moving = []
         calls = []
         for number, call in enumerate(self.steps):

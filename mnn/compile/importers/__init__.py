@@ -10,6 +10,7 @@ from mnn.compile.importers import (
     movement,
     normalization,
     quantized,
+    recurrent,
     reductions,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "movement",
     "normalization",
     "quantized",
+    "recurrent",
     "reductions",
 ]

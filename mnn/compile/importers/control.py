@@ -13,7 +13,7 @@ from mnn.compile.importing import Application, DynamicShapeError, Importer, impo
 from mnn.expr.graph import Graph
 from mnn.expr.node import CONST, walk
 
-__all__ = ["LoopBody"]
+__all__ = ["LoopBody", "loop_results"]
 
 Array = np.ndarray[Any, Any]
 _TURN = np.dtype(np.int32)
@@ -65,7 +65,11 @@ def _loop(flow: Flow, node: Application) -> Sequence[Value] | None:
         for place, number in enumerate(carried)
     ):
         return None
-    return _results(flow, body, states, made, given)
+    changed = iter(loop_results(flow, made, given))
+    ends = [
+        next(changed) if _is_carried(body, place) else value for place, value in enumerate(states)
+    ]
+    return [*ends, *changed]
 
 
 def _always(body: Graph) -> bool:
@@ -169,20 +173,13 @@ def _moves(one: Value, two: Value, turn: int, steps: dict[Value, tuple[int, ...]
     return steps.setdefault(one, each) == each
 
 
-def _results(
-    flow: Flow, body: Graph, states: Sequence[Value], made: LoopBody, given: Sequence[Value]
-) -> list[Value]:
-    """Return the final states and the stacks."""
-    inner = made.flow.outputs
-    types = [(each.shape, each.dtype) for each in inner[: len(made.states)]]
-    types += [((made.count, *each.shape), each.dtype) for each in inner[len(made.states) :]]
-    loop = flow.make("loop", given, (), np.dtype(np.bool_), {"body": made, "types": tuple(types)})
-    parts = [
+def loop_results(flow: Flow, body: LoopBody, given: Sequence[Value]) -> list[Value]:
+    """Return the final states, then the stacks, of a loop over `given` values."""
+    inner = body.flow.outputs
+    types = [(each.shape, each.dtype) for each in inner[: len(body.states)]]
+    types += [((body.count, *each.shape), each.dtype) for each in inner[len(body.states) :]]
+    loop = flow.make("loop", given, (), np.dtype(np.bool_), {"body": body, "types": tuple(types)})
+    return [
         flow.make("part", (loop,), shape, dtype, {"port": port})
         for port, (shape, dtype) in enumerate(types)
     ]
-    changed = iter(parts)
-    found = [
-        next(changed) if _is_carried(body, place) else value for place, value in enumerate(states)
-    ]
-    return [*found, *changed]
