@@ -56,8 +56,8 @@ def picture() -> Array:
     return np.clip(np.stack(waves, -1) * 40 + 128 + noise, 0, 255).astype(np.uint8)
 
 
-def ours(pipeline: str, model: str, threads: int) -> Step:
-    """Return the step of this package."""
+def prepare_ours(threads: int) -> Callable[[], Any]:
+    """Return a function that records the preparation with this package's public functions."""
     import mnn
     from mnn import cv
     from mnn import numpy as namespace
@@ -65,22 +65,17 @@ def ours(pipeline: str, model: str, threads: int) -> Step:
     mnn.config.threads = threads
     mnn.expr.lazy_eval(True)
     image = namespace.array(picture())
-    config = {"backend": "CPU", "numThread": threads}
-    runtime = mnn.nn.create_runtime_manager((config,))
-    module = mnn.nn.load_module_from_file(f"{model}.mnn", [], [], runtime_manager=runtime)
 
     def prepare() -> Any:
         small = cv.cvtColor(cv.resize(image, (SIZE, SIZE)), cv.COLOR_BGR2RGB)
         scaled = (small.astype(np.float32) - MEAN) / DEVIATION
         return namespace.expand_dims(namespace.transpose(scaled, (2, 0, 1)), 0)
 
-    if pipeline == "preprocess":
-        return lambda: [np.asarray(prepare())]
-    return lambda: [np.asarray(namespace.argmax(module.forward(prepare()), axis=1))]
+    return prepare
 
 
-def opencv(pipeline: str, model: str, threads: int, blob: bool = False) -> Step:
-    """Return the step of OpenCV, NumPy and ONNX Runtime."""
+def prepare_opencv(threads: int, blob: bool) -> Callable[[], Any]:
+    """Return a function that prepares with OpenCV and NumPy."""
     import cv2
 
     cv2.setNumThreads(threads)
@@ -98,11 +93,25 @@ def opencv(pipeline: str, model: str, threads: int, blob: bool = False) -> Step:
         made *= scale
         return made
 
-    prepare = at_once if blob else separate
-    if pipeline == "preprocess":
-        return lambda: [prepare()]
+    return at_once if blob else separate
+
+
+def classify_ours(model: str, threads: int) -> Step:
+    """Return the whole pipeline of this package."""
+    import mnn
+
+    prepare = prepare_ours(threads)
+    config = {"backend": "CPU", "numThread": threads}
+    runtime = mnn.nn.create_runtime_manager((config,))
+    module = mnn.nn.load_module_from_file(f"{model}.mnn", [], [], runtime_manager=runtime)
+    return lambda: [np.asarray(mnn.numpy.argmax(module.forward(prepare()), axis=1))]
+
+
+def classify_opencv(model: str, threads: int, blob: bool) -> Step:
+    """Return the whole pipeline of OpenCV, NumPy and ONNX Runtime."""
     import onnxruntime
 
+    prepare = prepare_opencv(threads, blob)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(
@@ -113,9 +122,13 @@ def opencv(pipeline: str, model: str, threads: int, blob: bool = False) -> Step:
 
 def step(candidate: str, pipeline: str, model: str, threads: int) -> Step:
     """Return the step of one candidate for `worker.py`."""
-    if candidate == OURS:
-        return ours(pipeline, model, threads)
-    return opencv(pipeline, model, threads, blob=candidate == BLOB)
+    blob = candidate == BLOB
+    if pipeline == "classify":
+        if candidate == OURS:
+            return classify_ours(model, threads)
+        return classify_opencv(model, threads, blob)
+    prepare = prepare_ours(threads) if candidate == OURS else prepare_opencv(threads, blob)
+    return lambda: [np.asarray(prepare())]
 
 
 def main() -> int:
