@@ -48,6 +48,7 @@ def ours(stem: str, threads: int, precision: str) -> Step:
     """This package, through its public module interface."""
     import mnn
 
+    mnn.config.threads, mnn.config.precision = threads, precision
     config = {"backend": "CPU", "numThread": threads, "precision": precision}
     runtime = mnn.nn.create_runtime_manager((config,))
     module = mnn.nn.load_module_from_file(f"{stem}.mnn", [], [], runtime_manager=runtime)
