@@ -17,6 +17,7 @@ __all__ = [
     "IndexRangeError",
     "MnnError",
     "ModelInputError",
+    "NumberRangeError",
     "SettingError",
     "ShapeError",
     "UnsupportedError",
@@ -33,6 +34,10 @@ class ShapeError(MnnError, ValueError):
 
 class DTypeError(MnnError, TypeError):
     """An element type is not accepted by the operation."""
+
+
+class NumberRangeError(DTypeError, OverflowError):
+    """A number is too large or too small for the element type it must take."""
 
 
 class IndexRangeError(MnnError, IndexError):

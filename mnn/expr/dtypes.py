@@ -6,9 +6,9 @@ Rules (DESIGN section 3), in this order:
    bool -> bool, complex -> complex64. Arrays keep their dtype.
 2. Arrays among themselves promote as in NumPy 2.
 3. Python scalars are weak: they take the dtype of the array they meet. A float that meets an
-integer
-   or bool array makes float32, an int that meets a bool array makes int32, because those are the
-   defaults of rule 1.
+   integer or bool array makes float32, an int that meets a bool array makes int32, because those
+   are the defaults of rule 1. An int too large for an integer array is an error, but for the float
+   functions of rule 4, which compute with both as float32.
 4. Where NumPy would invent a float type for integer data (`exp`, true division, `mean`), the result
    is float32, again the default.
 """
@@ -128,7 +128,7 @@ def weak_result(array_dtype: np.dtype[Any], scalar: bool | int | float | complex
     if isinstance(scalar, bool):
         return array_dtype
     if isinstance(scalar, int):
-        return default_int if kind == "b" else array_dtype
+        return python_scalar_dtype(scalar) if kind == "b" else array_dtype
     if isinstance(scalar, float):
         return default_float if kind in "biu" else array_dtype
     if kind == "c":

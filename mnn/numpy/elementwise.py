@@ -166,7 +166,7 @@ def float_power(x1: Any, x2: Any) -> Var:
 
 def hypot(x1: Any, x2: Any) -> Var:
     """Return sqrt(x1**2 + x2**2), scaled so that squares do not overflow."""
-    a, b = unify_operands("hypot", [x1, x2])
+    a, b = unify_operands("hypot", [x1, x2], to_float=True)
     a, b = absolute(a * 1.0), absolute(b * 1.0)
     large = maximum(a, b)
     safe = _comparison.select(large > 0, large, 1.0)

@@ -11,7 +11,7 @@ from mnn.errors import ShapeError
 from mnn.expr.dtypes import float_result
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
-from mnn.ops.axes import normalize_axis
+from mnn.ops.axes import axis_number, normalize_axis
 from mnn.ops.codec import Codec, binary_codec
 from mnn.ops.comparison import select
 from mnn.ops.create import zeros_like
@@ -20,11 +20,13 @@ from mnn.ops.operands import array_of, as_var
 from mnn.ops.reference import special
 from mnn.ops.samples import binary_samples, incompatible_shapes, normal, text_operand, unary_samples
 from mnn.ops.spec import REAL, BadCall, GradCall, OpSpec, Sample
-from mnn.ops.unary import exp, sigmoid
+from mnn.ops.trigonometry import tanh
+from mnn.ops.unary import exp, sigmoid, softplus, square
 
 __all__ = [
     "elu",
     "log_softmax",
+    "mish",
     "mul_silu",
     "prelu",
     "relu",
@@ -160,6 +162,46 @@ threshold = elementwise(
 )
 
 
+def _mish_reference(x: Array) -> Array:
+    finite = np.maximum(x, x.dtype.type(-1000.0))  # -inf times 0 is 0 here: the limit
+    result: Array = finite * np.tanh(special.softplus(x))
+    return result
+
+
+def _mish_body(k: Any, x: Any) -> Any:
+    """tanh(softplus(x)) = n / (n + 2) with n = e^x (e^x + 2): one exponential; 1 from 20 on."""
+    power = k.exp(k.minimum(x, k.const(20.0)))
+    part = k.mul(power, k.add(power, k.const(2.0)))
+    slope = k.div(part, k.add(part, k.const(2.0)))
+    return k.mul(k.maximum(x, k.const(-1000.0)), slope)
+
+
+def _mish_gradient(g: Var, x: Var, y: Var) -> Var:
+    slope = tanh(softplus(x))
+    result: Var = g * (slope + x * (1 - square(slope)) * sigmoid(x))
+    return result
+
+
+mish = elementwise(
+    "mish",
+    "x",
+    body=_mish_body,
+    reference=_mish_reference,
+    rule=REAL_FLOAT,
+    grad=_mish_gradient,
+    onnx="Mish",
+    samples=(
+        *unary_samples(),
+        Sample(
+            (np.array([-20.0, -1.0, 0.0, 1.0, 30.0], np.float32),),
+            oracle=lambda x: (x * np.tanh(np.log1p(np.exp(x.astype(np.float64))))).astype("f4"),
+        ),
+    ),
+    bad=(text_operand(1),),
+    doc="x * tanh(softplus(x))",
+)
+
+
 def _mul_silu(x: Array, y: Array) -> Array:
     with np.errstate(all="ignore"):
         result: Array = x * y * special.sigmoid(y)
@@ -195,6 +237,7 @@ def _per_channel(slopes: Array, x: Array, layout: str) -> Array:
 
 
 def _prelu_reference(x: Array, slopes: Array, *, layout: str) -> Array:
+    x = x.astype(float_result(x.dtype), copy=False)
     result: Array = np.where(x > 0, x, x * _per_channel(slopes.astype(x.dtype), x, layout))
     return result
 
@@ -202,9 +245,9 @@ def _prelu_reference(x: Array, slopes: Array, *, layout: str) -> Array:
 def _infer_prelu(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
     x, slopes = types
     count = (slopes.shape or (1,))[0] if slopes.rank else 1
-    if x.shape:
+    if x.shape is not None:
         axis = len(x.shape) - 1 if attributes["layout"] == "NHWC" else min(1, len(x.shape) - 1)
-        channels = x.shape[axis]
+        channels = x.shape[axis] if x.shape else 1
         if isinstance(count, int) and isinstance(channels, int) and count not in (1, channels):
             raise ShapeError(
                 f"prelu: found {count} slopes for {channels} channels ({x.describe()}, "
@@ -244,6 +287,7 @@ _prelu = OpSpec(
     codec=Codec("PReLU", handled=True),
     onnx="PRelu",
     kinds={"x": REAL, "slopes": REAL},
+    strict=True,
     samples=(
         Sample((normal(2, 3, 2, 2), np.array([0.1, 0.2, 0.3], np.float32))),
         Sample((normal(2, 2, 3), np.array([0.1, 0.2, 0.3], np.float32)), {"layout": "NHWC"}),
@@ -283,6 +327,7 @@ def _shifted(x: Array, axis: int) -> Array:
 
 
 def _softmax_reference(x: Array, *, axis: int) -> Array:
+    normalize_axis("softmax", axis, x.ndim)
     x = x.astype(float_result(x.dtype), copy=False)
     with np.errstate(all="ignore"):
         powers = np.exp(_shifted(x, axis))
@@ -291,6 +336,7 @@ def _softmax_reference(x: Array, *, axis: int) -> Array:
 
 
 def _log_softmax_reference(x: Array, *, axis: int) -> Array:
+    normalize_axis("log_softmax", axis, x.ndim)
     x = x.astype(float_result(x.dtype), copy=False)
     with np.errstate(all="ignore"):
         shifted = _shifted(x, axis)
@@ -369,11 +415,11 @@ def softmax(x: Any, axis: int = -1) -> Var:
     Raises:
         ShapeError: axis is out of range.
     """
-    result: Var = _softmax(as_var(x, "softmax"), axis=int(axis))
+    result: Var = _softmax(as_var(x, "softmax"), axis=axis_number("softmax", axis))
     return result
 
 
 def log_softmax(x: Any, axis: int = -1) -> Var:
     """Return log(softmax(x, axis)), computed without overflow."""
-    result: Var = _log_softmax(as_var(x, "log_softmax"), axis=int(axis))
+    result: Var = _log_softmax(as_var(x, "log_softmax"), axis=axis_number("log_softmax", axis))
     return result

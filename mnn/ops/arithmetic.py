@@ -8,7 +8,16 @@ import numpy as np
 
 from mnn.errors import DTypeError, ShapeError
 from mnn.ops.codec import binary_codec, unary_codec
-from mnn.ops.elementwise import ARITHMETIC, FLOAT, NUMERIC, ORDERED, REAL_FLOAT, elementwise
+from mnn.ops.elementwise import (
+    ARITHMETIC,
+    DIVISION,
+    FLOAT,
+    NUMERIC,
+    ORDERED,
+    POWER,
+    REAL_FLOAT,
+    elementwise,
+)
 from mnn.ops.samples import (
     binary_samples,
     incompatible_shapes,
@@ -190,7 +199,7 @@ pow = elementwise(
     "x y",
     body=lambda k, x, y: k.pow(x, y),
     reference=_power,
-    rule=NUMERIC,
+    rule=POWER,
     grad=_pow_gradient,
     codec=binary_codec("POW"),
     onnx="Pow",
@@ -214,7 +223,7 @@ floordiv = elementwise(
     "x y",
     body=lambda k, x, y: k.floordiv(x, y),
     reference=_floor_divide,
-    rule=ORDERED,
+    rule=DIVISION,
     grad=lambda g, x, y, z: (None, None),
     codec=binary_codec("FLOORDIV"),
     samples=(
@@ -230,7 +239,7 @@ mod = elementwise(
     "x y",
     body=lambda k, x, y: k.floormod(x, y),
     reference=np.remainder,
-    rule=ORDERED,
+    rule=DIVISION,
     grad=lambda g, x, y, z: (g, -g * floordiv(x, y)),
     codec=binary_codec("FLOORMOD"),
     samples=(
@@ -252,7 +261,7 @@ truncated_remainder = elementwise(
     "x y",
     body=lambda k, x, y: k.fmod(x, y),
     reference=np.fmod,
-    rule=ORDERED,
+    rule=DIVISION,
     grad=lambda g, x, y, z: (g, -(g * (x - z) / y)),
     codec=binary_codec("MOD"),
     samples=(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mnn.errors import DTypeError, IndexRangeError, ShapeError
+from mnn.errors import DTypeError, IndexRangeError, NumberRangeError, ShapeError
 from mnn.expr.modes import recording, should_record
 from mnn.expr.node import TRAINABLE, Ref
 from mnn.expr.rewire import retype
@@ -216,7 +216,7 @@ def _value_operand(x: Var, value: Any) -> Var:
     if type(value) is int and x.dtype.kind in "iu":
         limits = np.iinfo(x.dtype)
         if not limits.min <= value <= limits.max:
-            raise DTypeError(
+            raise NumberRangeError(
                 f"assignment: {value} does not fit {x.dtype}, which holds {limits.min} to "
                 f"{limits.max}. Convert the array with astype."
             )

@@ -13,7 +13,15 @@ from mnn.expr.modes import should_record
 from mnn.expr.node import CONST
 from mnn.expr.var import Var
 
-__all__ = ["int_operand", "integers_of", "normalize_axes", "normalize_axis"]
+__all__ = ["axis_number", "int_operand", "integers_of", "normalize_axes", "normalize_axis"]
+
+
+def axis_number(name: str, axis: Any) -> int:
+    """Return `axis` as a Python int; DTypeError when it is none."""
+    try:
+        return operator.index(axis)
+    except TypeError as error:
+        raise DTypeError(f"{name}: axis is {axis!r}, expected an int.") from error
 
 
 def normalize_axis(name: str, axis: Any, rank: int) -> int:
@@ -22,10 +30,7 @@ def normalize_axis(name: str, axis: Any, rank: int) -> int:
     Raises:
         ShapeError: out of range.    DTypeError: not an integer.
     """
-    try:
-        number = operator.index(axis)
-    except TypeError as error:
-        raise DTypeError(f"{name}: axis is {axis!r}, expected an int.") from error
+    number = axis_number(name, axis)
     if not -rank <= number < rank:
         raise ShapeError(
             f"{name}: axis {number} is out of range for {rank} dimensions. "

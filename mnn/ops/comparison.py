@@ -15,6 +15,7 @@ from mnn.ops.elementwise import (
     BITWISE,
     COMPARISON,
     LOGICAL,
+    SHIFT,
     Elementwise,
     broadcast_shapes,
     elementwise,
@@ -161,7 +162,7 @@ def _shift(name: str, member: str, function: Callable[..., Any], doc: str) -> El
         "x y",
         body=lambda k, x, y: k.bits(name, x, y),
         reference=function,
-        rule=BITWISE,
+        rule=SHIFT,
         codec=binary_codec(member),
         samples=(
             Sample((integers(2, 3), integers(3, low=0)), oracle=function),

@@ -65,8 +65,9 @@ def _infer_conv(types: Sequence[TensorType | None], attributes: Mapping[str, Any
     dtype = float_dtype("conv", types)
     if x.shape is None or weight.shape is None:
         return TensorType(None, dtype, x.format)
+    shape = conv_shape(x.shape, weight.shape, **attributes)
     _check_bias("conv", types[2] if len(types) > 2 else None, weight.shape[0])
-    return TensorType(conv_shape(x.shape, weight.shape, **attributes), dtype, x.format)
+    return TensorType(shape, dtype, x.format)
 
 
 def bias_gradient(gradient: Var, layout: str) -> Var:
@@ -102,6 +103,7 @@ conv: OpSpec = OpSpec(
     grad=_grad_conv,
     codec=Codec("Convolution", handled=True),
     onnx="Conv",
+    strict=True,
     samples=(
         Sample((normal(1, 2, 4, 3), normal(2, 2, 2, 2), normal(2))),
         Sample((normal(2, 2, 3, 3), normal(2, 1, 2, 2)), {"groups": 2, **_PADDED}),
@@ -204,6 +206,11 @@ def _infer_transposed(
     dtype = float_dtype("conv_transpose", types)
     if x.shape is None or weight.shape is None:
         return TensorType(None, dtype, x.format)
+    if len(weight.shape) < 2:
+        raise ShapeError(
+            f"conv_transpose: the weight is {weight.describe()}, expected (channels, out_channels, "
+            "lengths...)."
+        )
     count = weight.shape[1] * attributes["groups"]
     _check_bias("conv_transpose", types[2] if len(types) > 2 else None, count)
     return TensorType(conv_transpose_shape(x.shape, weight.shape, **attributes), dtype, x.format)
@@ -235,6 +242,7 @@ conv_transpose = OpSpec(
     grad=_grad_transposed,
     codec=Codec("Deconvolution", handled=True),
     onnx="ConvTranspose",
+    strict=True,
     samples=(
         Sample((normal(1, 2, 2, 3), normal(2, 1, 2, 2), normal(1)), {"stride": (2, 1)}),
         Sample((normal(1, 2, 2, 2), normal(2, 1, 3, 3)), {"groups": 2, "pads": ((1, 0), (0, 1))}),

@@ -22,11 +22,14 @@ __all__ = [
     "ARITHMETIC",
     "BITWISE",
     "COMPARISON",
+    "DIVISION",
     "FLOAT",
     "LOGICAL",
     "NUMERIC",
     "ORDERED",
+    "POWER",
     "REAL_FLOAT",
+    "SHIFT",
     "DTypeRule",
     "broadcast_shapes",
     "elementwise",
@@ -38,6 +41,7 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 _BOOL: np.dtype[Any] = np.dtype(np.bool_)
+_INT8: np.dtype[Any] = np.dtype(np.int8)
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,16 @@ class DTypeRule:
         to_float: integers and bools are computed as float32.
         result: dtype of the result; None: the type of the computation.
         expected: words for messages.
+        bools: dtype in which bools are computed; None: bool.
+        real: complex numbers give a real result.
     """
 
     kinds: str
     expected: str
     to_float: bool = False
     result: np.dtype[Any] | None = None
+    bools: np.dtype[Any] | None = None
+    real: bool = False
 
     def compute_dtype(self, name: str, dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
         """Return the dtype in which operands of `dtypes` are computed, or raise DTypeError."""
@@ -64,7 +72,15 @@ class DTypeRule:
                 f"{name}: found {', '.join(each.name for each in dtypes)}, expected "
                 f"{self.expected}. Convert with astype first."
             )
+        if common == _BOOL and self.bools is not None:
+            return self.bools
         return float_result(common) if self.to_float else common
+
+    def result_dtype(self, computed: np.dtype[Any]) -> np.dtype[Any]:
+        """Return the dtype of a result that is computed as `computed`."""
+        if self.real and computed.kind == "c":
+            return np.dtype(np.float32 if computed == np.complex64 else np.float64)
+        return self.result or computed
 
 
 NUMERIC = DTypeRule("biufc", "numbers")
@@ -75,6 +91,10 @@ REAL_FLOAT = DTypeRule("biuf", "real numbers", to_float=True)
 BITWISE = DTypeRule("biu", "integers or bools")
 COMPARISON = DTypeRule("biufc", "numbers", result=_BOOL)
 LOGICAL = DTypeRule("biufc", "numbers", result=_BOOL)
+# NumPy has no division, power or shift of bools: it takes them for int8.
+POWER = DTypeRule("biufc", "numbers", bools=_INT8)
+DIVISION = DTypeRule("biuf", "real numbers", bools=_INT8)
+SHIFT = DTypeRule("biu", "integers or bools", bools=_INT8)
 
 
 def promote(name: str, dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
@@ -146,13 +166,16 @@ def known_value(
     return TensorType(result.shape, result.dtype, result.format, value)
 
 
-def unify_operands(name: str, operands: Sequence[Any], *, exact: bool = False) -> list[Var]:
+def unify_operands(
+    name: str, operands: Sequence[Any], *, exact: bool = False, to_float: bool = False
+) -> list[Var]:
     """Return operands as Vars, Python numbers taking the dtype of the arrays they meet.
 
     Args:
         name: operator, for messages.
         operands: what the user passed.
         exact: the numbers are compared, not computed with: keep their value whatever the dtype.
+        to_float: the result is a float, so that no number is too large for an integer array.
     """
     if not any(_is_weak(each) for each in operands):
         return [as_var(each, name) for each in operands]
@@ -169,10 +192,20 @@ def unify_operands(name: str, operands: Sequence[Any], *, exact: bool = False) -
     for each, variable in zip(operands, held, strict=True):
         if variable is None:
             common = weak_result(common, each)
+    if to_float and not all(_holds(common, each) for each in operands if _is_weak(each)):
+        common = float_result(common)
     return [
         literal(each, common) if variable is None else _weakened(variable, common)
         for each, variable in zip(operands, held, strict=True)
     ]
+
+
+def _holds(dtype: np.dtype[Any], number: Any) -> bool:
+    """Return False for an int outside the range of an integer dtype."""
+    if dtype.kind not in "iu" or not isinstance(number, int):
+        return True
+    limits = np.iinfo(dtype)
+    return limits.min <= number <= limits.max
 
 
 def _weakened(variable: Var, common: np.dtype[Any]) -> Var:
@@ -188,8 +221,7 @@ def _exact_dtype(common: np.dtype[Any], scalar: bool | int | float | complex) ->
     if isinstance(scalar, float) and common.kind in "biu":
         return np.dtype(np.float64)
     if isinstance(scalar, int) and common.kind in "iu":
-        limits = np.iinfo(common)
-        return common if limits.min <= scalar <= limits.max else python_scalar_dtype(scalar)
+        return common if _holds(common, scalar) else python_scalar_dtype(scalar)
     return weak_result(common, scalar)
 
 
@@ -232,7 +264,9 @@ class Elementwise(OpSpec):
             inputs, attributes = self.named_operands(inputs, attributes)
         if len(inputs) != len(self.inputs):
             return super().__call__(*inputs, **attributes)
-        operands = unify_operands(self.name, inputs, exact=self.exact_scalars)
+        operands = unify_operands(
+            self.name, inputs, exact=self.exact_scalars, to_float=self.rule.to_float
+        )
         return self.apply(operands, self._attributes(attributes))
 
 
@@ -274,14 +308,14 @@ def elementwise(
                 *(each if each.dtype == dtype else each.astype(dtype) for each in arrays), **values
             )
         )
-        wanted = rule.result or dtype
+        wanted = rule.result_dtype(dtype)
         return result if result.dtype == wanted else result.astype(wanted)
 
     def infer(types: Sequence[TensorType], values: Mapping[str, Any]) -> TensorType:
         dtype = rule.compute_dtype(name, [each.dtype for each in types])
         shape = broadcast_shapes(name, [each.shape for each in types])
         leading = max(types, key=lambda each: -1 if each.rank is None else each.rank)
-        result = TensorType(shape, rule.result or dtype, leading.format)
+        result = TensorType(shape, rule.result_dtype(dtype), leading.format)
         return known_value(compute, types, values, result)
 
     def gradient(call: GradCall) -> Sequence[Var | None]:

@@ -342,7 +342,9 @@ _roi_pooling: OpSpec = OpSpec(
     "roi_pooling",
     ("x", "rois"),
     _infer_rois,
-    sampling.roi_pooling,
+    lambda x, rois, **attributes: sampling.roi_pooling(
+        x.astype(x.dtype if x.dtype.kind == "f" else _FLOAT, copy=False), rois, **attributes
+    ),
     "image",
     attributes={"pooled": REQUIRED, "spatial_scale": 1.0},
     codec=Codec("ROIPooling", handled=True),

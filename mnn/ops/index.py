@@ -10,7 +10,7 @@ import numpy as np
 from mnn.errors import DTypeError, ShapeError
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
-from mnn.ops.axes import normalize_axis
+from mnn.ops.axes import axis_number, normalize_axis
 from mnn.ops.codec import Codec
 from mnn.ops.create import zeros_like
 from mnn.ops.elementwise import known_value
@@ -95,7 +95,9 @@ def gather(x: Any, index: Any, axis: int = 0) -> Var:
     Raises:
         IndexRangeError: an index is out of range.    DTypeError: index holds no integers.
     """
-    result: Var = gather_along(as_var(x, "gather"), as_var(index, "gather"), axis=int(axis))
+    result: Var = gather_along(
+        as_var(x, "gather"), as_var(index, "gather"), axis=axis_number("gather", axis)
+    )
     return result
 
 
@@ -146,6 +148,7 @@ _gather_nd: OpSpec = OpSpec(
     grad=_grad_gather_nd,
     codec=Codec("GatherND", "Axis", fields={"batch_dims": "axis"}),
     onnx="GatherND",
+    strict=True,
     samples=(
         Sample((normal(3, 4), _ints([0, 1], [2, 3], [0, 1]))),
         Sample((normal(3, 4), _ints([2], [0]))),
@@ -203,6 +206,10 @@ gather_elements: OpSpec = OpSpec(
         Sample((normal(2, 3), _ints([2], [-1])), {"axis": 1}),
         Sample((normal(2, 3), np.zeros((0, 3), np.int32)), gradient=False),
     ),
-    bad=(BadCall("ranks differ", (normal(2, 3), _ints(0)), ShapeError),),
+    kinds={"indices": INTEGERS},
+    bad=(
+        BadCall("ranks differ", (normal(2, 3), _ints(0)), ShapeError),
+        BadCall("float indices", (normal(3), normal(2)), DTypeError),
+    ),
     doc="one element of data per index along an axis",
 )

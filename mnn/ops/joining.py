@@ -11,7 +11,7 @@ from mnn.errors import ShapeError
 from mnn.expr.symbols import Dim, Symbol, is_known, shape_numbers
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
-from mnn.ops.axes import normalize_axis
+from mnn.ops.axes import axis_number, normalize_axis
 from mnn.ops.codec import Codec
 from mnn.ops.elementwise import known_value, promote
 from mnn.ops.operands import as_var
@@ -153,7 +153,7 @@ def concat(values: Sequence[Any], axis: int = 0) -> Var:
     operands = [as_var(each, "concat") for each in values]
     if not operands:
         raise ShapeError("concat: found no arrays, expected at least one.")
-    result: Var = _concat(*operands, axis=int(axis))
+    result: Var = _concat(*operands, axis=axis_number("concat", axis))
     return result
 
 
@@ -232,5 +232,5 @@ def stack(values: Sequence[Any], axis: int = 0) -> Var:
     operands = [as_var(each, "stack") for each in values]
     if not operands:
         raise ShapeError("stack: found no arrays, expected at least one.")
-    result: Var = _stack(*operands, axis=int(axis))
+    result: Var = _stack(*operands, axis=axis_number("stack", axis))
     return result

@@ -190,7 +190,7 @@ def _infer_dilation(types: Sequence[TensorType], attributes: Mapping[str, Any]) 
     dtype = float_dtype("dilation2d", types)
     if x.shape is None or weight.shape is None:
         return TensorType(None, dtype, x.format)
-    groups = weight.shape[0]
+    groups = weight.shape[0] if weight.shape else 1
     if not isinstance(groups, int):
         return TensorType(None, dtype, x.format)
     shape = conv_shape(
@@ -277,6 +277,11 @@ def _infer_col2im(types: Sequence[TensorType], attributes: Mapping[str, Any]) ->
         lengths = tuple(int(each) for each in size.value.reshape(-1))
     if columns.shape is None:
         return columns.with_shape(None)
+    if len(columns.shape) not in (2, 3):
+        raise ShapeError(
+            f"col2im: found columns {columns.describe()}, expected (rows, places) or "
+            "(N, rows, places)."
+        )
     batch = columns.shape[0] if len(columns.shape) == 3 else 1
     channels = columns.shape[-2] // int(np.prod(attributes["kernel"]))
     return columns.with_shape((batch, channels, *lengths))
@@ -293,6 +298,7 @@ col2im: OpSpec = OpSpec(
     attributes=_COLUMNS,
     codec=Codec("Col2Im", handled=True),
     onnx="Col2Im",
+    strict=True,
     samples=(
         Sample((normal(8, 4), np.array([3, 3], np.int32)), {"kernel": (2, 2)}, gradient=False),
         Sample((normal(2, 4, 9), np.array([4, 4], np.int32)), {"kernel": (2, 2)}, gradient=False),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mnn.errors import DTypeError, ShapeError
+from mnn.errors import DTypeError, NumberRangeError, ShapeError
 from mnn.expr.dtypes import as_dtype, default_float, default_int, python_scalar_dtype
 from mnn.expr.var import Var
 
@@ -118,7 +118,18 @@ def _holds_python_numbers(value: Any) -> bool:
 
 
 def literal(value: Any, dtype: np.dtype[Any]) -> Var:
-    """Return a 0-d constant for a number written in an expression; its memory is read-only."""
-    array = np.asarray(value, dtype)
+    """Return a 0-d constant for a number written in an expression; its memory is read-only.
+
+    Raises:
+        NumberRangeError: an integer that the dtype cannot hold.
+    """
+    try:
+        array = np.asarray(value, dtype)
+    except OverflowError as error:
+        limits = np.iinfo(dtype)
+        raise NumberRangeError(
+            f"the number {value} does not fit an array of {dtype}, which holds {limits.min} to "
+            f"{limits.max}. Convert the array with astype."
+        ) from error
     array.flags.writeable = False
     return Var(array)

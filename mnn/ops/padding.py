@@ -54,33 +54,42 @@ def _infer_pad(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> Te
         new = size + (low + high)
         if isinstance(new, int) and new < 0:
             raise ShapeError(f"pad: {x.describe()} cannot lose {-low - high} elements of an axis.")
+        _check_mirror(size, low, high, attributes["mode"])
         sizes.append(new)
     return x.with_shape(sizes)
+
+
+def _check_mirror(size: Dim, low: int, high: int, mode: int) -> None:
+    """Raise ShapeError when an axis has too few elements to repeat or mirror."""
+    if mode == PadValue_Mode.CONSTANT or not isinstance(size, int):
+        return
+    kept, longest = size + min(0, low) + min(0, high), max(low, high, 0)
+    if kept < 1 and longest:
+        raise ShapeError("pad: an empty axis has nothing to repeat. Pad it with a constant.")
+    limit = kept - (1 if mode == PadValue_Mode.REFLECT else 0)
+    if mode != PadValue_Mode.EDGE and longest > limit:
+        raise ShapeError(
+            f"pad: {longest} elements cannot be mirrored from an axis of {kept}. "
+            f"Expected at most {limit}."
+        )
 
 
 def _pad_reference(x: Array, paddings: Array, value: Array | None = None, *, mode: int) -> Array:
     pairs = _pairs("pad", x.ndim, paddings)
     if any(size + low + high < 0 for size, (low, high) in zip(x.shape, pairs, strict=True)):
         raise ShapeError(f"pad: {pairs} removes more than shape {x.shape} has.")
+    grow = [(max(0, low), max(0, high)) for low, high in pairs]
+    if mode == PadValue_Mode.CONSTANT:
+        fill = 0 if value is None else value.reshape(()).item()
+        grown = np.pad(x, grow, constant_values=fill)
+        return grown[tuple(slice(max(0, -low), min(0, high) or None) for low, high in pairs)]
     crop = tuple(
         slice(max(0, -low), max(max(0, -low), size - max(0, -high)))
         for (low, high), size in zip(pairs, x.shape, strict=True)
     )
-    x = x[crop]
-    grow = [(max(0, low), max(0, high)) for low, high in pairs]
-    if mode == PadValue_Mode.CONSTANT:
-        fill = 0 if value is None else value.reshape(()).item()
-        return np.pad(x, grow, constant_values=fill)
-    if any(size == 0 and low + high for size, (low, high) in zip(x.shape, grow, strict=True)):
-        raise ShapeError(f"pad: an empty axis of shape {x.shape} has nothing to repeat.")
-    limit = 1 if mode == PadValue_Mode.REFLECT else 0
-    for size, (low, high) in zip(x.shape, grow, strict=True):
-        if mode != PadValue_Mode.EDGE and max(low, high) > size - limit:
-            raise ShapeError(
-                f"pad: {max(low, high)} elements cannot be mirrored from an axis of {size}. "
-                f"Expected at most {size - limit}."
-            )
-    result: Array = np.pad(x, grow, mode=_MODES[mode])  # type: ignore[call-overload]
+    for size, (low, high) in zip(x.shape, pairs, strict=True):
+        _check_mirror(size, low, high, mode)
+    result: Array = np.pad(x[crop], grow, mode=_MODES[mode])  # type: ignore[call-overload]
     return result
 
 

@@ -146,6 +146,7 @@ space_to_depth_blocks: OpSpec = OpSpec(
     grad=lambda call: [depth_to_space_blocks(call.grad, **call.attributes)],
     codec=Codec("SpaceToDepth", handled=True),
     onnx="SpaceToDepth",
+    strict=True,
     samples=(
         Sample((normal(1, 2, 4, 2),), {"block": 2}),
         Sample((normal(1, 1, 2, 4),), {"block": 2, "mode": "CRD"}),

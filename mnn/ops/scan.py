@@ -10,7 +10,7 @@ import numpy as np
 from mnn.errors import ShapeError
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
-from mnn.ops.axes import normalize_axis
+from mnn.ops.axes import axis_number, normalize_axis
 from mnn.ops.codec import Codec
 from mnn.ops.operands import as_var
 from mnn.ops.samples import integers, normal, positive, text_operand
@@ -41,6 +41,7 @@ def _position(name: str, function: Callable[..., Any], onnx: str, doc: str) -> O
         return TensorType((*x.shape[:axis], *rest, *x.shape[axis + 1 :]), _INT, x.format)
 
     def compute(x: Array, *, axis: int, keepdims: bool) -> Array:
+        normalize_axis(name, axis, x.ndim)
         result: Array = np.asarray(function(x, axis=axis, keepdims=keepdims)).astype(_INT)
         return result
 
@@ -80,7 +81,7 @@ def argmax(x: Any, axis: int = 0) -> Var:
     Raises:
         ShapeError: axis out of range or empty.
     """
-    result: Var = _argmax(as_var(x, "argmax"), axis=int(axis))
+    result: Var = _argmax(as_var(x, "argmax"), axis=axis_number("argmax", axis))
     return result
 
 
@@ -90,7 +91,7 @@ def argmin(x: Any, axis: int = 0) -> Var:
     Raises:
         ShapeError: axis out of range or empty.
     """
-    result: Var = _argmin(as_var(x, "argmin"), axis=int(axis))
+    result: Var = _argmin(as_var(x, "argmin"), axis=axis_number("argmin", axis))
     return result
 
 
@@ -201,12 +202,15 @@ def cumsum(x: Any, axis: int = 0, exclusive: bool = False, reverse: bool = False
         ShapeError: axis out of range.
     """
     result: Var = _cumsum(
-        as_var(x, "cumsum"), axis=int(axis), exclusive=bool(exclusive), reverse=bool(reverse)
+        as_var(x, "cumsum"),
+        axis=axis_number("cumsum", axis),
+        exclusive=bool(exclusive),
+        reverse=bool(reverse),
     )
     return result
 
 
 def cumprod(x: Any, axis: int = 0) -> Var:
     """Return the running product along `axis`."""
-    result: Var = _cumprod(as_var(x, "cumprod"), axis=int(axis))
+    result: Var = _cumprod(as_var(x, "cumprod"), axis=axis_number("cumprod", axis))
     return result

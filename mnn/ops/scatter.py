@@ -189,6 +189,7 @@ _scatter_nd: OpSpec = OpSpec(
     codec=Codec("ScatterNd", handled=True),
     onnx="ScatterND",
     kinds={"shape": INTEGERS},
+    strict=True,
     samples=(
         Sample((_ints([0], [0]), np.array([5, 6], np.float32), _ints(4))),
         Sample((_ints([1], [1]), normal(2, 3), _ints(2, 3)), {"reduction": "add"}),
@@ -309,6 +310,7 @@ scatter_elements: OpSpec = OpSpec(
     grad=_grad_scatter_elements,
     codec=Codec("ScatterElements", handled=True),
     onnx="ScatterElements",
+    strict=True,
     samples=(
         Sample((normal(3, 2), _ints([0, 2]), normal(1, 2))),
         Sample((normal(2, 3), _ints([1, 1], [2, 0]), normal(2, 2)), {"axis": 1}),

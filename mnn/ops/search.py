@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mnn.errors import ShapeError
 from mnn.expr.symbols import Dim, fresh
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
@@ -137,6 +138,10 @@ def setdiff1d(x: Any, y: Any) -> Var:
 def _infer_unravel(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
     indices, shape = types
     check_indices("unravel_index", indices)
+    if shape.rank not in (None, 1):
+        raise ShapeError(
+            f"unravel_index: the shape is {shape.describe()}, expected one list of sizes."
+        )
     count = shape.shape[0] if shape.shape else fresh("rank")
     rest = indices.shape
     return TensorType(None if rest is None else (count, *rest), _INT, indices.format)
@@ -151,6 +156,7 @@ _unravel_index: OpSpec = OpSpec(
     grad=lambda call: [None, None],
     codec=Codec("UnravelIndex"),
     kinds={"shape": INTEGERS},
+    strict=True,
     samples=(
         Sample((_ints(5, 0, 3), _ints(2, 3)), gradient=False),
         Sample((np.array(4, np.int32), _ints(2, 3)), gradient=False),

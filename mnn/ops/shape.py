@@ -14,7 +14,7 @@ from mnn.expr.dtypes import float_result
 from mnn.expr.symbols import Dim, fresh, is_known, shape_numbers
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
-from mnn.ops.axes import int_operand
+from mnn.ops.axes import axis_number, int_operand
 from mnn.ops.codec import Codec
 from mnn.ops.comparison import select
 from mnn.ops.convert import cast
@@ -355,6 +355,10 @@ def one_hot(
     """
     on, off = unify_operands("one_hot", [onValue, offValue])
     result: Var = _one_hot(
-        as_var(indices, "one_hot"), as_var(depth, "one_hot"), on, off, axis=int(axis)
+        as_var(indices, "one_hot"),
+        as_var(depth, "one_hot"),
+        on,
+        off,
+        axis=axis_number("one_hot", axis),
     )
     return result

@@ -12,7 +12,7 @@ from mnn.errors import ShapeError
 from mnn.expr.symbols import Dim, fresh
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
-from mnn.ops.axes import int_operand, integers_of, normalize_axes, normalize_axis
+from mnn.ops.axes import axis_number, int_operand, integers_of, normalize_axes, normalize_axis
 from mnn.ops.codec import Codec
 from mnn.ops.create import zeros_like
 from mnn.ops.elementwise import known_value
@@ -144,10 +144,12 @@ def split(x: Any, size_splits: Any, axis: int = 0) -> list[Var]:
     """
     operand = as_var(x, "split")
     if isinstance(size_splits, (int, np.integer)):
-        found = split_spec(operand, axis=int(axis), sizes=None, parts=int(size_splits))
+        found = split_spec(
+            operand, axis=axis_number("split", axis), sizes=None, parts=int(size_splits)
+        )
     else:
         sizes = integers_of("split", size_splits, "size_splits")
-        found = split_spec(operand, axis=int(axis), sizes=sizes)
+        found = split_spec(operand, axis=axis_number("split", axis), sizes=sizes)
     return list(found) if isinstance(found, tuple) else [found]
 
 

@@ -11,7 +11,7 @@ from mnn.errors import ShapeError
 from mnn.expr.symbols import Dim, fresh, is_known
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
-from mnn.ops.axes import normalize_axis
+from mnn.ops.axes import axis_number, normalize_axis
 from mnn.ops.codec import Codec
 from mnn.ops.create import zeros_like
 from mnn.ops.operands import as_var
@@ -175,5 +175,5 @@ def sort(x: Any, axis: int = -1, arg: bool = False, descend: bool = False) -> Va
         ShapeError: axis out of range.
     """
     spec = argsort if arg else _sort
-    result: Var = spec(as_var(x, "sort"), axis=int(axis), descending=bool(descend))
+    result: Var = spec(as_var(x, "sort"), axis=axis_number("sort", axis), descending=bool(descend))
     return result

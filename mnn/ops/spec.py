@@ -110,6 +110,7 @@ class OpSpec:
         pure: False when equal calls may differ (random numbers).
         sets_format: `infer` may give results another format than NCHW inputs have.
         kinds: accepted NumPy kinds by operand name (see `REAL`, `INTEGERS`), where not all are.
+        strict: `reference` accepts calls that `infer` refuses: eager calls ask `infer` first.
         doc: one line of what it returns.
     """
 
@@ -127,6 +128,7 @@ class OpSpec:
     bad: tuple[BadCall, ...] = ()
     pure: bool = True
     sets_format: bool = False
+    strict: bool = False
     kinds: Mapping[str, str] = field(default_factory=dict)
     doc: str = ""
 
@@ -215,6 +217,8 @@ class OpSpec:
         if any(each is not None and _trainable(each) for each in operands):
             return self._record_and_compute(operands, attributes)
         arrays = [None if each is None else _readable(each) for each in operands]
+        if self.strict:
+            self._types(operands, arrays, attributes)
         results = self.compute(arrays, attributes)
         formats = self._formats(operands, arrays, attributes, len(results))
         if len(results) == 1 and not self.several:
@@ -237,11 +241,19 @@ class OpSpec:
             not self.sets_format
         ):
             return [data_format.NCHW] * count
+        return [each.format for each in self._types(operands, arrays, attributes)]
+
+    def _types(
+        self,
+        operands: Sequence[Var | None],
+        arrays: Sequence[Array | None],
+        attributes: Mapping[str, Any],
+    ) -> tuple[TensorType, ...]:
         types = [
             None if array is None or each is None else TensorType.of(array, each._format)
             for each, array in zip(operands, arrays, strict=True)
         ]
-        return [each.format for each in self.infer_types(types, attributes)]
+        return self.infer_types(types, attributes)
 
     def _record(self, operands: Sequence[Var | None], attributes: Mapping[str, Any]) -> Any:
         refs = [None if each is None else capture(each) for each in operands]

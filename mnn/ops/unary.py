@@ -12,8 +12,8 @@ from mnn.ops.comparison import select
 from mnn.ops.create import zeros_like
 from mnn.ops.elementwise import (
     FLOAT,
-    NUMERIC,
     ORDERED,
+    POWER,
     REAL_FLOAT,
     DTypeRule,
     Elementwise,
@@ -107,7 +107,7 @@ abs = _unary(
     lambda k, x: k.abs(x),
     lambda g, x, y: g * sign(x),
     "|x|",
-    rule=NUMERIC,
+    rule=DTypeRule("biufc", "numbers", real=True),
     member="ABS",
     onnx="Abs",
 )
@@ -131,7 +131,7 @@ square = _unary(
     lambda k, x: k.mul(x, x),
     lambda g, x, y: g * 2 * x,
     "x * x",
-    rule=DTypeRule("iufc", "numbers (not bool)"),
+    rule=POWER,
     member="SQUARE",
 )
 
