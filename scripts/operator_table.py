@@ -1,6 +1,6 @@
 """Write docs/operators.md from the operator declarations (`--check`: fail if it is out of date).
 
-python scripts/operator_table.py
+python -m scripts.operator_table
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-import mnn  # noqa: F401 - declares the operators
+import mnn.compile.importers  # noqa: F401 - registers the importers
+from mnn.compile.importing import _importers
 from mnn.config import config
 from mnn.errors import MnnError
 from mnn.expr.grad import GradCall
@@ -25,7 +26,7 @@ TARGET = Path(__file__).resolve().parent.parent / "docs" / "operators.md"
 
 HEADER = """# Operators
 
-Generated from the declarations by `python scripts/operator_table.py`; do not edit.
+Generated from the declarations by `python -m scripts.operator_table`; do not edit.
 
 * *operator*: operands and attributes as in a call; `?` marks what may be left out, `*` any number;
   attributes go by name.
@@ -36,8 +37,8 @@ Generated from the declarations by `python scripts/operator_table.py`; do not ed
 * *.mnn*: operator type in model files; *composed*: written with several of them; *no*: a graph
   with it cannot be saved.
 * *ONNX*: operator of the same meaning.
-* *kernel*: *body*: a scalar meaning from which compiled kernels are made; *template*: a kernel
-  template of its own; none: NumPy computes it.
+* *kernel*: *body*: compiled from its scalar meaning; *importer*: compiled by a rule of
+  `mnn/compile/importers`; none: NumPy computes it, between runs of machine code.
 * *samples*, *refused*: calls in the every-operator tests; some wrong calls are tested on all.
 """
 
@@ -52,9 +53,6 @@ COLUMNS = (
     "samples",
     "refused",
 )
-
-TEMPLATES: frozenset[str] = frozenset()
-"""Operators that are compiled by a template instead of a scalar meaning."""
 
 _KINDS = {"b": np.bool_, "i": np.int32, "u": np.uint8, "f": np.float32, "c": np.complex64}
 
@@ -145,9 +143,9 @@ def file_form(spec: OpSpec) -> str:
 
 def kernel(spec: OpSpec) -> str:
     """Return how the operator is compiled, empty when NumPy computes it."""
-    if spec.name in TEMPLATES:
-        return "template"
-    return "body" if spec.body is not None else ""
+    if spec.name in _importers:
+        return "importer"
+    return "body" if isinstance(spec, Elementwise) and spec.body is not None else ""
 
 
 def row(spec: OpSpec) -> str:
@@ -174,6 +172,7 @@ def summary(specs: Sequence[OpSpec]) -> str:
         f"{slopes.count('zero')} whose gradient is zero; "
         f"{sum(can_encode(spec) for spec in specs)} with a form in `.mnn` files; "
         f"{sum(bool(spec.onnx) for spec in specs)} with an ONNX counterpart; "
+        f"{sum(bool(kernel(spec)) for spec in specs)} compiled; "
         f"{sum(len(spec.samples) for spec in specs)} samples.\n"
     )
 

@@ -1,7 +1,7 @@
 """Write tests/public_api.json: every public name with its kind and signature.
 
-    python scripts/public_api.py          # write the file
-    python scripts/public_api.py --check  # print what differs; exit status 1 if anything does
+    python -m scripts.public_api          # write the file
+    python -m scripts.public_api --check  # print what differs; exit status 1 if anything does
 
 `tests/test_public_api.py` fails when names or signatures change without the file, so that a change
 of the interface is always seen in review.

@@ -10,7 +10,7 @@ def test_interface_is_the_recorded_one() -> None:
     assert not lines, (
         "the public interface changed:\n  "
         + "\n  ".join(lines)
-        + "\nIf that is meant, run `python scripts/public_api.py` and commit the file."
+        + "\nIf that is meant, run `python -m scripts.public_api` and commit the file."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mnn.ops.activation import elu, prelu, relu, relu6, selu, softmax
+from mnn.ops.activation import elu, mish, prelu, relu, relu6, selu, softmax
 from mnn.ops.arithmetic import (
     add,
     atan2,
@@ -184,6 +184,7 @@ __all__ = [
     "max_pool",
     "maximum",
     "minimum",
+    "mish",
     "mod",
     "moments",
     "multiply",

@@ -183,6 +183,17 @@ def _softsign(call: NodeCall) -> None:
     call.emit("BinaryOp", "BinaryOp", {"opType": "REALDIV"}, inputs=[call.inputs[0], below])
 
 
+@encoder("mish")
+def _mish(call: NodeCall) -> None:
+    emit, temporary = call.encoder.emit, call.encoder.temporary
+    lowest = call.encoder.constant(np.full((), -1000, np.float32))
+    finite, part, slope = (temporary(name) for name in ("BinaryOp", "UnaryOp", "UnaryOp"))
+    emit("BinaryOp", [call.inputs[0], lowest], [finite], "BinaryOp", {"opType": "MAXIMUM"})
+    emit("UnaryOp", [finite], [part], "UnaryOp", {"opType": "BNLL"})
+    emit("UnaryOp", [part], [slope], "UnaryOp", {"opType": "TANH"})
+    call.emit("BinaryOp", "BinaryOp", {"opType": "MUL"}, inputs=[finite, slope])
+
+
 @encoder("ones_like")
 def _ones_like(call: NodeCall) -> None:
     zeros = call.encoder.temporary("ZerosLike")
