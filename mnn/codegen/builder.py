@@ -430,6 +430,40 @@ class Function:
         self._label(done)
 
     @contextmanager
+    def turns(
+        self, lo: Index, hi: Index, step: Index = 1, carried: Sequence[Value] = ()
+    ) -> Iterator[Loop]:
+        """Build `loop` for at least one turn: lo < hi is known.
+
+        With many carried values this is the form that needs no moves between registers.
+        """
+        body, done = self._fresh("body"), self._fresh("done")
+        before, start, end = self._block, self.value(lo), self.value(hi)
+        loop = Loop(
+            Value("%" + self._fresh("i"), I64),
+            [Value("%" + self._fresh("c"), each.type) for each in carried],
+        )
+        following = "%" + self._fresh("n")
+        self.emit(f"br label %{body}")
+        self._label(body)
+        place = len(self._lines)
+        yield loop
+        if len(loop.next) != len(carried):
+            raise AssertionError(f"a loop carries {len(carried)} values, got {len(loop.next)}")
+        self.emit(f"{following} = add i64 {loop.index.text}, {self.value(step).text}")
+        more = self.make(f"icmp slt i64 {following}, {end.text}", I1)
+        self.emit(f"br i1 {more.text}, label %{body}, label %{done}")
+        last = self._block
+        lines = [f"  {loop.index.text} = phi i64 [{start.text}, %{before}], [{following}, %{last}]"]
+        lines += [
+            f"  {phi.text} = phi {phi.type} [{first.text}, %{before}], [{later.text}, %{last}]"
+            for phi, first, later in zip(loop.carried, carried, loop.next, strict=True)
+        ]
+        self._lines[place:place] = lines
+        self._label(done)
+        loop.results = list(loop.next)
+
+    @contextmanager
     def when(self, condition: Value) -> Iterator[None]:
         """Build a branch taken where the condition holds."""
         then, after = self._fresh("then"), self._fresh("after")

@@ -27,7 +27,8 @@ class Target:
         registers: number of vector registers.
         masks: loads and stores of part of a vector are instructions.
         fused: multiply-add with one rounding is an instruction.
-        tiles: GEMM register tiles, (rows, vectors of columns), best first.
+        tiles: GEMM register tiles, (rows, vectors of columns), best first; more rows of that many
+            vectors do not fit into the registers.
         lane_multiply: multiplying by one lane of a register is free (NEON), so rows of A are read
             four at a time.
         bfloat16: dot products of bfloat16 pairs.    int8: dot products of 4 bytes.
@@ -83,7 +84,7 @@ TARGETS: dict[str, Target] = {
             registers=32,
             masks=True,
             fused=True,
-            tiles=((14, 2), (12, 2), (8, 3), (7, 4), (6, 4), (14, 1)),
+            tiles=((14, 2), (8, 3), (6, 4), (14, 1)),
             scales=True,
             float16=True,
         ),
@@ -96,7 +97,7 @@ TARGETS: dict[str, Target] = {
             registers=16,
             masks=True,
             fused=True,
-            tiles=((6, 2), (4, 3), (12, 1), (4, 2), (14, 1)),
+            tiles=((6, 2), (4, 3), (2, 4), (12, 1)),
             float16=True,
         ),
         Target(
@@ -108,7 +109,7 @@ TARGETS: dict[str, Target] = {
             registers=16,
             masks=False,
             fused=False,
-            tiles=((4, 2), (6, 1)),
+            tiles=((4, 2), (3, 3), (2, 4), (6, 1)),
         ),
         Target(
             "neon",
@@ -119,7 +120,7 @@ TARGETS: dict[str, Target] = {
             registers=32,
             masks=False,
             fused=True,
-            tiles=((7, 3), (8, 2), (5, 4)),
+            tiles=((7, 3), (9, 2), (5, 4), (14, 1)),
             lane_multiply=True,
             float16=True,
         ),

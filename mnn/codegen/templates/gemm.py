@@ -36,6 +36,10 @@ __all__ = ["lower"]
 
 _CONFLICT_BYTES = 4096
 """Rows at multiples of this distance compete for the same few places of a first-level cache."""
+_MANY_ROWS = 256
+"""From so many rows of A on, packing B costs little beside the product."""
+_CACHE_BYTES = 384 * 1024
+"""Of a second-level cache, for one panel of B."""
 _BYTES_PER_GRAIN = 150_000
 """Of B, read for dot products, that are worth handing to another thread."""
 
@@ -68,6 +72,10 @@ def lower(
     _check(a, b, out, bias)
     if not out.size:
         return []
+    if not a.shape[-1]:
+        # Kernels have at least one term.
+        zero = contiguous(Buffer.constant(np.zeros(1, np.float32)), (1, 1), a.dtype)
+        a, b = zero.broadcast((out.shape[-2], 1)), zero.broadcast((1, out.shape[-1]))
     operands = epilogue.operands if epilogue else ()
     product = Product(a, b, out, bias, operands).simplified()
     if product.n == 1 and product.m > 1:
@@ -81,7 +89,7 @@ def lower(
 
     product = replace(
         product,
-        a=neighbouring(product.a) if product.k else product.a,
+        a=neighbouring(product.a),
         bias=neighbouring(product.bias) if product.bias else None,
         operands=tuple(neighbouring(each) for each in product.operands),
     )
@@ -177,10 +185,10 @@ def _tiled(product: Product, ending: Ending, target: Target) -> list[Call]:
     m, n, k, b = product.m, product.n, product.k, product.b
     lanes = target.lanes
     few_rows = k * 4 >= _CONFLICT_BYTES and product.a.strides[-2] * 4 % _CONFLICT_BYTES == 0
-    rows, vectors = tile_of(target, m, n, k, few_rows=few_rows)
+    packed = not _stays(product, lanes)
+    rows, vectors = tile_of(target, m, n, k, few_rows=few_rows, in_place=not packed)
     panels = Panels(k, n, vectors, lanes)
     calls: list[Call] = []
-    packed = k > 0 and not _stays(product, rows, lanes)
     if packed:
         shape = tuple(
             size if stride else 1
@@ -225,12 +233,15 @@ def _tiled(product: Product, ending: Ending, target: Target) -> list[Call]:
     return [*calls, _call(kernel, kernel.fields(), slots, product, count, blocks.grain)]
 
 
-def _stays(product: Product, rows: int, lanes: int) -> bool:
+def _stays(product: Product, lanes: int) -> bool:
     """True when reading b in place costs less than packing it."""
     b = product.b
     if b.is_constant or product.n < lanes or b.strides[-1] != 1:
         return False
-    return product.m <= 3 * rows
+    # Rows at multiples of a large power of two compete for few places of a second-level cache.
+    distance = 4 * abs(b.strides[-2])
+    places = distance & -distance
+    return product.m < _MANY_ROWS or product.k * places <= _CACHE_BYTES
 
 
 def _slots(product: Product, ending: Ending) -> tuple[str, dict[str, Slot]]:
@@ -240,12 +251,9 @@ def _slots(product: Product, ending: Ending) -> tuple[str, dict[str, Slot]]:
         bias = BIAS_EACH if product.bias.strides[0] else BIAS_ONE
         place = product.bias.pointer
     size = product.out.dtype.itemsize
-    # Without terms the factors have no memory that could be named.
-    a = product.a.pointer if product.k else product.out.pointer
-    b = product.b.pointer if product.k else product.out.pointer
     slots: dict[str, Slot] = {
-        "a": a,
-        "b": b,
+        "a": product.a.pointer,
+        "b": product.b.pointer,
         "out": product.out.pointer,
         "bias": place,
         "a_row": 4 * product.a.strides[-2],

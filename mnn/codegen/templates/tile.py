@@ -21,6 +21,7 @@ __all__ = ["FLOAT32", "PAIRS", "ListedRows", "Rows", "StridedRows", "Tile", "acc
 
 FLOAT32, PAIRS = "float32", "bfloat16 pairs"
 _FLOAT = np.dtype(np.float32)
+_CACHE_LINE = 64
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,9 @@ def accumulate(
     panel_step: Index = 0,
     starts: Sequence[Index] | None = None,
     align: int = 4,
+    ahead: int = 0,
 ) -> list[Value]:
-    """Return sums plus the products of `steps` steps along k.
+    """Return sums plus the products of `steps` steps along k, at least one.
 
     Args:
         sums: where to start, `tile.sums` vectors.
@@ -160,6 +162,8 @@ def accumulate(
         panel_step: bytes from a step of B to the next; 0 stands for `tile.panel_step`.
         starts: which element of a step each vector begins with; by default they lie side by side.
         align: what the addresses in B are multiples of.
+        ahead: how many bytes further on B is asked for, so that it comes into the second-level
+            cache in time; 0 leaves that to the machine.
 
     Raises:
         CodegenError: the target has no such product.
@@ -172,8 +176,9 @@ def accumulate(
     vectors = [f.offset(panel, f.mul(each, 4)) for each in starts]
     held = list(sums)
     start: Index = 0
+    turns = f.turns
     if f.target.lane_multiply and tile.lanes > 1 and tile.product == FLOAT32:
-        start = f.floor_to(steps, tile.lanes)
+        start, turns = f.floor_to(steps, tile.lanes), f.loop
         with f.loop(0, start, tile.lanes, held) as loop:
             kind = vector(tile.lanes, F32)
             values = [f.load(kind, each, align=4) for each in at(f.mul(loop.index, 4))]
@@ -183,7 +188,11 @@ def accumulate(
                 factors = [f.shuffle(each, None, [lane] * tile.lanes) for each in values]
                 loop.next = _multiply(f, tile, loop.next, factors, columns)
         held = loop.results
-    with f.loop(start, steps, 1, held) as loop:
+    with turns(start, steps, 1, held) as loop:
+        if ahead:
+            place = f.offset(panel, f.mul(loop.index, step))
+            for line in range(0, tile.panel_step, _CACHE_LINE):
+                f.prefetch(f.offset(place, ahead + line), locality=2)
         columns = _columns(f, tile, vectors, f.mul(loop.index, step), align)
         factors = [_factor(f, tile, each) for each in at(f.mul(loop.index, 4))]
         loop.next = _multiply(f, tile, loop.carried, factors, columns)

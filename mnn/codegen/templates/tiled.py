@@ -21,6 +21,10 @@ _CACHE_BYTES = 384 * 1024
 _VECTORS_PER_MICROSECOND = 8000.0
 """Multiply-add instructions: two a cycle are usual."""
 
+_WIDE = {1: 16, 2: 8, 3: 7, 4: 6}
+_WIDE_FEW_REGISTERS = {1: 8, 2: 5, 3: 3, 4: 2}
+"""Vectors of a tile of so many rows when nothing but reading B takes time."""
+
 
 @dataclass(frozen=True)
 class TiledProduct(Kernel):
@@ -156,12 +160,18 @@ class TiledProduct(Kernel):
         return found * tile.rows
 
 
-def tile_of(target: Target, m: int, n: int, k: int, *, few_rows: bool = False) -> tuple[int, int]:
+def tile_of(
+    target: Target, m: int, n: int, k: int, *, few_rows: bool = False, in_place: bool = False
+) -> tuple[int, int]:
     """Return the (rows, vectors) of the register tile that suits a product.
 
     Args:
         few_rows: rows of A lie so that caches hold few of them.
+        in_place: B is read where it lies, so wide tiles read longer pieces of its rows.
     """
+    wide = _WIDE if target.registers > 16 else _WIDE_FEW_REGISTERS
+    if in_place and m in wide:
+        return m, min(wide[m], -(-n // target.lanes))
     limits: dict[int, int] = {}
     for rows, vectors in target.tiles:
         limits[vectors] = max(rows, limits.get(vectors, 0))
@@ -208,7 +218,7 @@ class Blocks:
 
 def blocks_of(tile: Tile, batch: int, m: int, n: int, k: int, tiles: int, panels: int) -> Blocks:
     """Return how to share out a product of `tiles` times `panels` register tiles."""
-    limit = max(1, _CACHE_BYTES // (4 * tile.rows * max(k, 1))) if panels > 1 else tiles
+    limit = max(1, _CACHE_BYTES // (4 * tile.rows * k)) if panels > 1 else tiles
     row_blocks, column_blocks = -(-tiles // limit), 1
     time = batch * tiles * panels * tile.sums * (k + 4) / _VECTORS_PER_MICROSECOND
     wanted = math.ceil(min(max(time / 5, 1), 32) / batch)
