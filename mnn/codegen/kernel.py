@@ -50,7 +50,7 @@ class Buffer:
     Args:
         size: bytes.
         kind: INPUT, OUTPUT, CONSTANT or TEMPORARY.
-        make: for a constant, returns its C-contiguous content; called once, on first use.
+        make: for a constant, returns its content; called once, on first use.
         name: for profiles.
     """
 
@@ -81,7 +81,7 @@ class Buffer:
         if self._array is None:
             if self._make is None:
                 raise AssertionError(f"{self.kind} {self.name!r} has no content")
-            self._array, self._make = self._make(), None
+            self._array, self._make = np.ascontiguousarray(self._make()), None
         return self._array
 
     def place(self, memory: Array) -> None:
