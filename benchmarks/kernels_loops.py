@@ -255,7 +255,9 @@ def column_cases() -> list[Case]:
         outer_case("sum axis0 1Mx3", total, normal(1 << 20, 3), lambda x: x.sum(0)),
         outer_case("sum axis0 100000x16", total, normal(100000, 16), lambda x: x.sum(0)),
         outer_case("softmax axis0 1000x1000", SOFTMAX, square, lambda x: numpy_softmax(x, 0)),
-        outer_case("softmax axis0 21x65536", SOFTMAX, normal(21, 65536), lambda x: numpy_softmax(x, 0)),
+        outer_case(
+            "softmax axis0 21x65536", SOFTMAX, normal(21, 65536), lambda x: numpy_softmax(x, 0)
+        ),
     ]
     return cases
 
@@ -301,9 +303,7 @@ def movement_cases() -> list[Case]:
         movement_case("NHWC->NCHW 56x56x64", normal(1, 56, 56, 64), (0, 3, 1, 2)),
         movement_case("NCHW->NHWC 3x224x224", normal(1, 3, 224, 224), (0, 2, 3, 1)),
         movement_case("NHWC->NCHW 224x224x3", normal(1, 224, 224, 3), (0, 3, 1, 2)),
-        movement_case(
-            "HWC->CHW norm 224x224x3", image, (2, 0, 1), normalise(), average, scale
-        ),
+        movement_case("HWC->CHW norm 224x224x3", image, (2, 0, 1), normalise(), average, scale),
         movement_case("HWC->CHW norm 1080p", big, (2, 0, 1), normalise(), average, scale),
         movement_case("HWC norm 224x224x3", image, (0, 1, 2), normalise(), *flat),
     ]
@@ -320,8 +320,20 @@ def scan_cases() -> list[Case]:
     flat, square = normal(1 << 20), normal(1000, 1000)
     return [
         Case("cumsum 1M", [flat], (flat.shape, F32), lower(0), np.cumsum),
-        Case("cumsum axis1 1000x1000", [square], (square.shape, F32), lower(1), lambda x: np.cumsum(x, 1)),
-        Case("cumsum axis0 1000x1000", [square], (square.shape, F32), lower(0), lambda x: np.cumsum(x, 0)),
+        Case(
+            "cumsum axis1 1000x1000",
+            [square],
+            (square.shape, F32),
+            lower(1),
+            lambda x: np.cumsum(x, 1),
+        ),
+        Case(
+            "cumsum axis0 1000x1000",
+            [square],
+            (square.shape, F32),
+            lower(0),
+            lambda x: np.cumsum(x, 0),
+        ),
     ]
 
 
@@ -335,8 +347,22 @@ def gather_cases() -> list[Case]:
         return loops.lower_gather(tensors[0], tensors[1], output, target, axis=0)
 
     return [
-        Case("embedding 4096x256", [table, indices], ((4096, 256), F32), lower, lambda t, i: t[i], 4096 * 256 * 8),
-        Case("take 256k of 64k", [flat, many], (many.shape, F32), lower, lambda t, i: t[i], many.size * 16),
+        Case(
+            "embedding 4096x256",
+            [table, indices],
+            ((4096, 256), F32),
+            lower,
+            lambda t, i: t[i],
+            4096 * 256 * 8,
+        ),
+        Case(
+            "take 256k of 64k",
+            [flat, many],
+            (many.shape, F32),
+            lower,
+            lambda t, i: t[i],
+            many.size * 16,
+        ),
     ]
 
 

@@ -9,7 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnn.codegen.body import Body
-from mnn.codegen.builder import F32, I1, I8, I16, I32, I64, Function, Index, Value, element, vector
+from mnn.codegen.builder import (
+    F32,
+    F64,
+    I1,
+    I8,
+    I16,
+    I32,
+    I64,
+    Function,
+    Index,
+    Value,
+    lanes_of,
+    vector,
+)
 from mnn.codegen.target import Target
 
 __all__ = [
@@ -18,8 +31,11 @@ __all__ = [
     "REVERSED",
     "SIDE",
     "Stream",
+    "computed",
+    "in_memory",
     "lane_numbers",
     "masks_tails",
+    "memory_type",
     "odometer",
     "stride_class",
     "tail_mask",
@@ -70,6 +86,30 @@ def tail_mask(function: Function, count: Index, lanes: int, itemsize: int) -> Va
     return function.make(f"icmp ult {numbers.type} {numbers.text}, {limit.text}", vector(lanes, I1))
 
 
+def memory_type(dtype: str) -> str:
+    """Return the LLVM type of an element in memory."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return F32 if kind.itemsize == 4 else F64
+    return _LANE_TYPES[kind.itemsize]
+
+
+def computed(function: Function, dtype: str, found: Value) -> Value:
+    """Return what was loaded as it is computed with: bools are i1."""
+    if dtype == "bool":
+        return Body(function, lanes_of(found.type), np.dtype(np.uint8)).truth(found)
+    return found
+
+
+def in_memory(function: Function, dtype: str, value: Value) -> Value:
+    """Return a value as it is stored: bools are bytes."""
+    if dtype == "bool":
+        byte = np.dtype(np.uint8)
+        k = Body(function, lanes_of(value.type), byte)
+        return k.convert(value, np.dtype(np.bool_), byte)
+    return value
+
+
 @dataclass(frozen=True)
 class Stream:
     """Elements along one axis.
@@ -91,14 +131,6 @@ class Stream:
         """Bytes of one element."""
         return np.dtype(self.dtype).itemsize
 
-    @property
-    def _memory(self) -> str:
-        """Type of one element in memory."""
-        kind = np.dtype(self.dtype)
-        if kind.kind == "f":
-            return F32 if kind.itemsize == 4 else "double"
-        return _LANE_TYPES[kind.itemsize]
-
     def _place(self, function: Function, index: Index) -> Value:
         if self.kind == ONE:
             return self.pointer
@@ -119,7 +151,7 @@ class Stream:
             later: a number of elements, kept apart from `index` because it costs nothing.
             mask: lanes to read; the others are 0.
         """
-        size, memory = self.itemsize, self._memory
+        size, memory = self.itemsize, memory_type(self.dtype)
         place = self._place(function, index)
         if lanes == 1 or self.kind == ONE:
             found = function.load(memory, self._later(function, place, later), size)
@@ -140,7 +172,7 @@ class Stream:
             for lane in range(lanes):
                 found = function.insert(found, function.load(memory, place, size), lane)
                 place = function.offset(place, self.stride)
-        return self._computed(function, lanes, found)
+        return computed(function, self.dtype, found)
 
     def store(
         self,
@@ -153,7 +185,7 @@ class Stream:
     ) -> None:
         """Write elements index + later ...; bools are i1."""
         size = self.itemsize
-        stored = self._stored(function, lanes, value)
+        stored = in_memory(function, self.dtype, value)
         place = self._place(function, index)
         if lanes == 1 or self.kind == ONE:
             function.store(stored, self._later(function, place, later), size)
@@ -178,17 +210,6 @@ class Stream:
             return place
         step: Index = {SIDE: self.itemsize, REVERSED: -self.itemsize}.get(self.kind, self.stride)
         return function.offset(place, function.mul(later, step))
-
-    def _computed(self, function: Function, lanes: int, found: Value) -> Value:
-        if self.dtype == "bool":
-            return Body(function, lanes, np.dtype(np.uint8)).truth(found)
-        return found
-
-    def _stored(self, function: Function, lanes: int, value: Value) -> Value:
-        if self.dtype == "bool" and element(value.type) == I1:
-            boolean, byte = np.dtype(np.bool_), np.dtype(np.uint8)
-            return Body(function, lanes, byte).convert(value, boolean, byte)
-        return value
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from mnn.codegen.templates.reduction import neutral
 from mnn.codegen.templates.rows import RowKernel, block_size
 from mnn.codegen.templates.schedule import check_program, closure, program_cost, used_dtypes
 from mnn.codegen.templates.space import Operand, Space, canonical
+from mnn.codegen.templates.tiling import lower_tiles
 from mnn.codegen.templates.walk import IN_SCRATCH, WalkKernel, arguments, reads_elements_again
 from mnn.errors import CodegenError
 
@@ -157,6 +158,9 @@ def _lower_elements(
     label: str,
 ) -> list[Call]:
     space = canonical(inputs, outputs, [False] * len(outputs), shape, 0)
+    tiled = lower_tiles(program, space, target, label)
+    if tiled is not None:
+        return [tiled]
     space = _with_inner(space)
     length = space.reduced[0]
     parts = -(-length // block_size(program, target))
