@@ -1,7 +1,7 @@
 """The machine code that runs a plan: it fills in addresses, then runs every step in order.
 
 One foreign call runs a whole list of steps without holding Python's lock. All that the code needs
-lies in blocks of 8-byte fields, which Python fills; the field names below give their order.
+lies in blocks of fields (`mnn.backends.cpu.fields`).
 """
 
 from __future__ import annotations
@@ -14,99 +14,80 @@ from typing import Any
 
 import numpy as np
 
+from mnn.backends.cpu.fields import LOOP, MOVE, PATCH, ROW, RUN, WORD, WORK
+from mnn.backends.cpu.teamwork import Teamwork, is_null
 from mnn.codegen.builder import I64, PTR, Function, Index, Module, Value
 from mnn.codegen.kernel import Kernel
 from mnn.codegen.target import Target
 
-__all__ = ["LOOP", "MOVE", "PATCH", "ROW", "RUN", "Executor", "Fields", "data_displacement"]
+__all__ = ["RUN_COMMAND", "WAKE_COMMAND", "WORK_COMMAND", "Executor", "data_displacement"]
 
-_WORD = 8
-
-
-class Fields:
-    """Names of the fields of a block, in order; `*name` is a pointer."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.names = [each.lstrip("*") for each in text.split()]
-        self.size = len(self.names)
-
-    def __getitem__(self, name: str) -> int:
-        """Return the place of a field, in words from the start of the block."""
-        return self.names.index(name)
-
-    def load(self, f: Function, base: Value, name: str) -> Value:
-        """Build the load of one field of the block at `base`."""
-        place = self[name]
-        kind = PTR if self.text.split()[place].startswith("*") else I64
-        return f.load(kind, f.offset(base, _WORD * place), align=_WORD)
-
-
-RUN = Fields("displacement *patches patch_count *rows row_count *scratch scratch_step *team")
-"""What one foreign call works on. `displacement` is that of `data_displacement`."""
-
-PATCH = Fields("*place *base offset")
-"""Writes the data address of the array object that `base` holds, plus offset, to `place`."""
-
-ROW = Fields("*function *arguments items grain")
-"""One step. Without a function, `arguments` is a LOOP."""
-
-LOOP = Fields("*rows row_count turns *moves move_count")
-"""Rows that run `turns` times. After each turn every MOVE adds `step` to the word at `place`."""
-
-MOVE = Fields("*place step")
+RUN_COMMAND, WORK_COMMAND, WAKE_COMMAND = range(3)
 
 
 @dataclass(frozen=True)
 class Executor(Kernel):
-    """`void KERNEL(ptr run)`: runs the rows of a RUN block."""
+    """`void KERNEL(ptr block)`, where the first field of the block is a command.
+
+    RUN_COMMAND runs the rows of a RUN block. WORK_COMMAND makes the calling thread, which has a
+    WORK block, one of a team until it shall sleep or stop. WAKE_COMMAND wakes the team of a WORK
+    block.
+    """
 
     def build(self, target: Target) -> Module:
         """Return the code."""
         module = Module(target)
+        team = Teamwork(module)
         rows = module.function("rows", [("run", PTR), ("first", PTR), ("count", I64)])
         loop = module.function("loop", [("run", PTR), ("loop", PTR)])
-        _build_rows(rows, loop)
+        run = module.function("run", [("run", PTR)])
+        _build_rows(rows, loop, team.fork)
         _build_loop(loop, rows)
-        entry = module.function(Module.ENTRY, [("run", PTR)], linkage="", attributes="")
-        _build_entry(entry, rows)
+        _build_run(run, rows)
+        entry = module.function(Module.ENTRY, [("block", PTR)], linkage="", attributes="")
+        (block,) = entry.arguments
+        command = RUN.load(entry, block, "command")
+        with entry.branch(entry.compare("eq", command, RUN_COMMAND)) as otherwise:
+            entry.call(run, [block])
+            otherwise()
+            with entry.branch(entry.compare("eq", command, WORK_COMMAND)) as otherwise_wake:
+                entry.call(team.work, [block])
+                otherwise_wake()
+                entry.call(team.wake, [WORK.load(entry, block, "team")])
         return module
 
 
-def _each(f: Function, first: Value, index: Value, fields: Fields) -> Value:
-    return f.offset(first, f.mul(index, fields.size * _WORD))
-
-
-def _build_entry(f: Function, rows: Function) -> None:
+def _build_run(f: Function, rows: Function) -> None:
     (run,) = f.arguments
     displacement = RUN.load(f, run, "displacement")
     patches = RUN.load(f, run, "patches")
     with f.loop(0, RUN.load(f, run, "patch_count")) as turn:
-        patch = _each(f, patches, turn.index, PATCH)
-        holder = f.load(PTR, PATCH.load(f, patch, "base"), align=_WORD)
-        data = f.load(PTR, f.offset(holder, displacement), align=_WORD)
+        patch = PATCH.each(f, patches, turn.index)
+        holder = f.load(PTR, PATCH.load(f, patch, "base"), align=WORD)
+        data = f.load(PTR, f.offset(holder, displacement), align=WORD)
         moved = f.offset(data, PATCH.load(f, patch, "offset"))
-        f.store(moved, PATCH.load(f, patch, "place"), align=_WORD)
+        f.store(moved, PATCH.load(f, patch, "place"), align=WORD)
     f.call(rows, [run, RUN.load(f, run, "rows"), RUN.load(f, run, "row_count")])
 
 
-def _build_rows(f: Function, loop: Function) -> None:
+def _build_rows(f: Function, loop: Function, fork: Function) -> None:
     run, first, count = f.arguments
     scratch = RUN.load(f, run, "scratch")
+    team = RUN.load(f, run, "team")
+    alone = is_null(f, team)
     zero = f.constant(0)
     with f.loop(0, count) as turn:
-        row = _each(f, first, turn.index, ROW)
+        row = ROW.each(f, first, turn.index)
         function = ROW.load(f, row, "function")
         arguments = ROW.load(f, row, "arguments")
-        with f.branch(_is_null(f, function)) as otherwise:
+        with f.branch(is_null(f, function)) as otherwise:
             f.call(loop, [run, arguments])
             otherwise()
-            items = ROW.load(f, row, "items")
-            f.call_address(function, [arguments, zero, items, scratch])
-
-
-def _is_null(f: Function, pointer: Value) -> Value:
-    return f.compare("eq", pointer, Value("null", PTR))
+            with f.branch(alone) as otherwise_fork:
+                items = ROW.load(f, row, "items")
+                f.call_address(function, [arguments, zero, items, scratch])
+                otherwise_fork()
+                f.call(fork, [team, row, scratch, RUN.load(f, run, "scratch_step")])
 
 
 def _build_loop(f: Function, rows: Function) -> None:
@@ -117,17 +98,18 @@ def _build_loop(f: Function, rows: Function) -> None:
     with f.loop(0, turns):
         f.call(rows, [run, inner, inner_count])
         _move(f, loop, 1)
+    # The next run starts from the same words.
     _move(f, loop, f.sub(0, turns))
 
 
 def _move(f: Function, loop: Value, times: Index) -> None:
     moves = LOOP.load(f, loop, "moves")
     with f.loop(0, LOOP.load(f, loop, "move_count")) as turn:
-        move = _each(f, moves, turn.index, MOVE)
+        move = MOVE.each(f, moves, turn.index)
         place = MOVE.load(f, move, "place")
         distance = f.mul(MOVE.load(f, move, "step"), times)
-        moved = f.value(f.add(f.load(I64, place, align=_WORD), distance))
-        f.store(moved, place, align=_WORD)
+        moved = f.value(f.add(f.load(I64, place, align=WORD), distance))
+        f.store(moved, place, align=WORD)
 
 
 @functools.cache

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from mnn.backends.cpu.constants import address_of, aligned_bytes
-from mnn.backends.cpu.executor import RUN
+from mnn.backends.cpu.fields import RUN, WORD
+from mnn.backends.cpu.pool import pool
 from mnn.backends.cpu.steps import HostCall
 from mnn.backends.cpu.tables import Tables
 from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Tensor
@@ -21,7 +22,6 @@ __all__ = ["Instance", "Recipe"]
 
 Array = np.ndarray[Any, Any]
 
-_WORD = 8
 _PLAIN = 0x101  # NumPy's flags C_CONTIGUOUS and ALIGNED
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
@@ -40,6 +40,7 @@ class Recipe:
         actions: the numbers of lists of steps in `tables.runs`, and work for NumPy, in order.
         results: what a run returns: the number of an array, or a tensor to be copied.
         displacement: of `data_displacement`.
+        divisible: some step is worth more than one thread.
     """
 
     tables: Tables
@@ -52,6 +53,7 @@ class Recipe:
     actions: tuple[int | HostCall, ...]
     results: tuple[int | Tensor, ...]
     displacement: int | None
+    divisible: bool
 
 
 class Instance:
@@ -73,16 +75,19 @@ class Instance:
         self._addresses = np.zeros(len(recipe.foreign) + 1, np.int64)
         self._scratch_step = round_up(recipe.scratch_bytes)
         self._scratch = aligned_bytes(0)
+        self._threads = 0
         self._reserve_scratch(1)
 
     def run(self, arrays: Sequence[Array], threads: int) -> list[Array]:
         """Return the results of all steps, given C-contiguous arrays of the right type."""
         foreign = self._begin(arrays)
         for action in self._recipe.actions:
-            if isinstance(action, int):
+            if not isinstance(action, int):
+                self._compute(action, foreign)
+            elif threads == 1 or not self._recipe.divisible:
                 self._execute(self._runs[action])
             else:
-                self._compute(action, foreign)
+                self._execute_together(self._recipe.tables.runs[action], threads)
         return [
             foreign[each] if isinstance(each, int) else self._array(each, foreign).copy()
             for each in self._recipe.results
@@ -93,8 +98,6 @@ class Instance:
         foreign = self._begin(arrays)
         tables, view = self._recipe.tables, self._view
         rows = iter(tables.rows)
-        probe = self._pointer(tables.probe)
-        view[tables.probe + RUN["row_count"]] = 0
         self._patch()
         seconds: list[float] = []
         for action in self._recipe.actions:
@@ -104,20 +107,41 @@ class Instance:
                 seconds.append(time.perf_counter() - start)
                 continue
             for _ in range(view[tables.runs[action] + RUN["row_count"]]):
-                view[tables.probe + RUN["rows"]] = self._start + _WORD * next(rows)
-                view[tables.probe + RUN["row_count"]] = 0
-                start = time.perf_counter()
-                self._execute(probe)
-                middle = time.perf_counter()
-                view[tables.probe + RUN["row_count"]] = 1
-                empty = middle - start
-                start = time.perf_counter()
-                self._execute(probe)
-                seconds.append(max(0.0, time.perf_counter() - start - empty))
+                view[tables.probe + RUN["rows"]] = self._start + WORD * next(rows)
+                seconds.append(self._time_probe(threads))
         return seconds
 
+    def _time_probe(self, threads: int) -> float:
+        """Return the seconds that the row of the probe takes, without the way from Python."""
+        probe = self._recipe.tables.probe
+        taken: list[float] = []
+        for count in (0, 1):
+            self._view[probe + RUN["row_count"]] = count
+            start = time.perf_counter()
+            if threads == 1:
+                self._execute(self._pointer(probe))
+            else:
+                self._execute_together(probe, threads)
+            taken.append(time.perf_counter() - start)
+        return max(0.0, taken[1] - taken[0])
+
+    def _execute_together(self, run: int, threads: int) -> None:
+        """Run a list of steps with a team, if there is one."""
+        team = pool().acquire(threads)
+        if team is None:
+            self._execute(self._pointer(run))
+            return
+        try:
+            self._reserve_scratch(team.threads)
+            self._view[run + RUN["team"]] = team.address
+            team.wake()
+            self._execute(self._pointer(run))
+        finally:
+            self._view[run + RUN["team"]] = 0
+            pool().release(team)
+
     def _pointer(self, position: int) -> ctypes.c_void_p:
-        return ctypes.c_void_p(self._start + _WORD * position)
+        return ctypes.c_void_p(self._start + WORD * position)
 
     def _begin(self, arrays: Sequence[Array]) -> list[Array]:
         """Return the arrays of this run, given and new, after noting where they are."""
@@ -134,7 +158,7 @@ class Instance:
             start = address_of(self._addresses)
             for number, array in enumerate(foreign):
                 self._addresses[number] = address_of(array)
-                view[number] = start + _WORD * number
+                view[number] = start + WORD * number
         return foreign
 
     def _patch(self) -> None:
@@ -174,9 +198,11 @@ class Instance:
 
     def _reserve_scratch(self, threads: int) -> None:
         """Have scratch memory for so many threads."""
+        if threads <= self._threads:
+            return
+        self._threads = threads
         step = self._scratch_step
-        if self._scratch.size < step * threads:
-            self._scratch = aligned_bytes(step * threads)
+        self._scratch = aligned_bytes(step * threads)
         for run in (*self._recipe.tables.runs, self._recipe.tables.probe):
             self._view[run + RUN["scratch"]] = address_of(self._scratch)
             self._view[run + RUN["scratch_step"]] = step

@@ -86,6 +86,7 @@ class Plan:
             tuple(actions),
             results,
             displacement,
+            any(each.items > each.grain for each in calls_of(self.steps)),
         )
         self._idle: list[Instance] = []
 

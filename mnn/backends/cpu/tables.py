@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from mnn.backends.cpu.executor import LOOP, MOVE, PATCH, ROW, RUN
+from mnn.backends.cpu.fields import LOOP, MOVE, PATCH, ROW, RUN, WORD
 from mnn.backends.cpu.steps import LoopCall
 from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Pointer, Slot
 
 __all__ = ["Places", "TableBuilder", "Tables"]
 
-_WORD = 8
 Words = np.ndarray[Any, np.dtype[np.int64]]
 Positions = np.ndarray[Any, np.dtype[np.intp]]
 
@@ -121,7 +120,7 @@ class TableBuilder:
         return position
 
     def _point(self, position: int, target: int) -> None:
-        self._words[position] = target * _WORD
+        self._words[position] = target * WORD
         self._own.append(position)
 
     def _add_rows(self, steps: Sequence[Call | LoopCall]) -> int:
@@ -147,7 +146,7 @@ class TableBuilder:
         self._point(block + LOOP["moves"], moves)
         self._words[block + LOOP["move_count"]] = len(loop.moving)
         for number, (call, slot, step) in enumerate(loop.moving):
-            arguments = self._words[rows + ROW.size * call + ROW["arguments"]] // _WORD
+            arguments = self._words[rows + ROW.size * call + ROW["arguments"]] // WORD
             move = moves + MOVE.size * number
             self._point(move + MOVE["place"], arguments + slot)
             self._words[move + MOVE["step"]] = step
