@@ -15,6 +15,7 @@ from mnn.format.handlers import (
     structure,
     window,
     write_control,
+    write_formulas,
     write_image,
     write_movement,
     write_quantized,
