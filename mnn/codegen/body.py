@@ -8,6 +8,7 @@ Nothing here is fast-math: NaN, infinities and signed zeros go where NumPy sends
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -141,14 +142,24 @@ class Body:
     def _extreme(self, side: str, left: Value, right: Value) -> Value:
         if element(left.type) == I1:
             return self._binary("or" if side == "gt" else "and", left, right)
+        if _is_number(right):
+            left, right = right, left
         first = self.compare(side, left, right)
         result = self.pick(first, left, right)
-        if self._float(left):
+        if self._float(left) and not _is_number(left):
             unordered = self.function.make(
                 f"fcmp uno {left.type} {left.text}, {left.text}", first.type
             )
             result = self.pick(unordered, left, result)
         return result
+
+    def at_least(self, x: Value, limit: float) -> Value:
+        """Return the larger one of x and a number; NaN stays."""
+        return self.pick(self.compare("lt", x, limit), limit, x)
+
+    def at_most(self, x: Value, limit: float) -> Value:
+        """Return the smaller one of x and a number; NaN stays."""
+        return self.pick(self.compare("gt", x, limit), limit, x)
 
     def abs(self, x: Value) -> Value:
         """Return the absolute value."""
@@ -190,10 +201,12 @@ class Body:
         return self._binary(word, self.truth(left), self.truth(right))
 
     def bits(self, name: str, left: Value, right: Value | None = None) -> Value:
-        """Return bitwise_and, bitwise_or, bitwise_xor, bitwise_not of integers or bools."""
+        """Return bitwise_and, bitwise_or, bitwise_xor, bitwise_not, left_shift or right_shift."""
         if name == "bitwise_not":
             every = 1 if element(left.type) == I1 else -1
             return self._binary("xor", left, self._const(every, left.type))
+        if name in ("left_shift", "right_shift") and right is not None:
+            return mathematics.shift(self, name, left, right)
         words = {"bitwise_and": "and", "bitwise_or": "or", "bitwise_xor": "xor"}
         if name not in words or right is None:
             raise CodegenError(f"kernels have no {name}.")
@@ -201,11 +214,25 @@ class Body:
 
     def is_finite(self, x: Value) -> Value:
         """Return whether x is neither infinite nor NaN."""
+        if not self._float(x):
+            return self._const(True, vector(lanes_of(x.type), I1))
         return self.compare("lt", self.abs(x), float("inf"))
 
     def is_infinite(self, x: Value) -> Value:
         """Return whether x is infinite."""
+        if not self._float(x):
+            return self._const(False, vector(lanes_of(x.type), I1))
         return self.compare("eq", self.abs(x), float("inf"))
+
+    def unordered(self, left: Value, right: Value) -> Value:
+        """Return whether one of two floats is NaN."""
+        kind = vector(lanes_of(left.type), I1)
+        return self.function.make(f"fcmp uno {left.type} {left.text}, {right.text}", kind)
+
+    def negative(self, x: Value) -> Value:
+        """Return whether the sign bit of floats is set, be they zero or NaN."""
+        bits = self.integers(x)
+        return self.compare("lt", bits, self._const(0, bits.type))
 
     def sign(self, x: Value) -> Value:
         """Return -1, 0, 1, or NaN for NaN."""
@@ -221,13 +248,19 @@ class Body:
     # --- conversion ------------------------------------------------------------------------------
 
     def convert(self, x: Value, source: DType, target: DType) -> Value:
-        """Return x of dtype `source` as dtype `target`, as NumPy's astype does in range."""
+        """Return x of dtype `source` as dtype `target`, as NumPy's astype on x86-64.
+
+        A float that the integer type cannot hold, or NaN, becomes what the machine's conversion to
+        int32 (for uint32: to int64) gives, the smallest number, cut to the type's bits.
+        """
         have, want = element(x.type), element_type(target)
         kind = vector(lanes_of(x.type), want)
         if target.kind == "b":
             return Body(self.function, lanes_of(x.type), source).truth(x)
         if have == want:
             return x
+        if source.kind == "f" and target.kind in "iu":
+            return mathematics.conversion.to_integers(Body(self.function, lanes_of(x.type), source), x, target)
         word = _conversion(source, target)
         return self.function.make(f"{word} {x.type} {x.text} to {kind}", kind)
 
@@ -239,6 +272,10 @@ class Body:
     def integers(self, x: Value) -> Value:
         """Return the bits of floats as integers of the same size."""
         return self.bitcast(x, I32 if element(x.type) == F32 else I64)
+
+    def floats(self, x: Value) -> Value:
+        """Return the bits in integers as floats of the same size."""
+        return self.bitcast(x, F32 if element(x.type) == I32 else F64)
 
     def to_integers(self, x: Value) -> Value:
         """Return floats, whole and in range, as integers of the same size."""
@@ -262,6 +299,81 @@ class Body:
             result = self.fma(result, x, self.const(each))
         return result
 
+    def known(self, x: Value) -> float | None:
+        """Return the number that a constant is, None when it is not known before running."""
+        text = x.text.removeprefix("splat (").rstrip(")").split()[-1]
+        if text.startswith("0x"):
+            return float(struct.unpack("<d", struct.pack("<Q", int(text, 16)))[0])
+        return int(text) if text.lstrip("-").isdigit() else None
+
+    # --- other bodies ----------------------------------------------------------------------------
+
+    def of(self, dtype: Any) -> Body:
+        """Return a body of as many elements of another dtype."""
+        return Body(self.function, self.lanes, np.dtype(dtype))
+
+    @property
+    def wide(self) -> Body:
+        """The body of as many float64."""
+        return self.of(np.float64)
+
+    @property
+    def integer_body(self) -> Body:
+        """The body of as many signed integers of the same size."""
+        return self.of(np.dtype(f"i{self.dtype.itemsize}"))
+
+    @property
+    def alone(self) -> Body:
+        """The body of one element of this dtype."""
+        return Body(self.function, 1, self.dtype)
+
+    def widen(self, x: Value) -> Value:
+        """Return floats as float64."""
+        return self.convert(x, self.dtype, np.dtype(np.float64))
+
+    def narrow(self, x: Value) -> Value:
+        """Return float64 as this body's floats."""
+        return self.convert(x, np.dtype(np.float64), self.dtype)
+
+    # --- all lanes -------------------------------------------------------------------------------
+
+    def any(self, condition: Value) -> Value:
+        """Return whether the condition holds in a lane, as one i1."""
+        lanes = lanes_of(condition.type)
+        if lanes == 1:
+            return condition
+        f = self.function
+        bits = f.make(f"bitcast {condition.type} {condition.text} to i{lanes}", f"i{lanes}")
+        return f.make(f"icmp ne i{lanes} {bits.text}, 0", I1)
+
+    def reduce(self, combine: Callable[[Body, Value, Value], Value], x: Value) -> Value:
+        """Return all lanes combined, halves first: lane i with lane i + lanes / 2, and so on."""
+        lanes = lanes_of(x.type)
+        while lanes > 1:
+            half = lanes // 2
+            if 2 * half != lanes:
+                raise AssertionError(f"a vector of {lanes} lanes has no halves")
+            low = self.function.shuffle(x, None, range(half))
+            high = self.function.shuffle(x, None, range(half, lanes))
+            x, lanes = combine(Body(self.function, half, self.dtype), low, high), half
+        return x
+
+    def reduce_add(self, x: Value) -> Value:
+        """Return the sum of all lanes."""
+        return self.reduce(Body.add, x)
+
+    def reduce_mul(self, x: Value) -> Value:
+        """Return the product of all lanes."""
+        return self.reduce(Body.mul, x)
+
+    def reduce_max(self, x: Value) -> Value:
+        """Return the largest lane, NaN if one is NaN."""
+        return self.reduce(Body.maximum, x)
+
+    def reduce_min(self, x: Value) -> Value:
+        """Return the smallest lane, NaN if one is NaN."""
+        return self.reduce(Body.minimum, x)
+
     # --- functions -------------------------------------------------------------------------------
 
     def exp(self, x: Value) -> Value:
@@ -269,10 +381,30 @@ class Body:
         return mathematics.exp(self, x)
 
     def round(self, name: str, x: Value) -> Value:
-        """Return floor, ceil, trunc or round (half to even) of floats; integers stay."""
+        """Return floor, ceil, trunc, rint (half to even) or round (half away from 0); integers stay."""
         if not self._float(x):
             return x
         return mathematics.rounded(self, name, x)
+
+    def suffix(self, kind: str) -> str:
+        """Return what the names of LLVM intrinsics on that type of floats end with."""
+        return _suffix(kind)
+
+    def from_float16(self, bits: Value) -> Value:
+        """Return float32 for the bits of float16, in i16; this body is one of float32."""
+        return mathematics.conversion.from_float16(self, bits)
+
+    def to_float16(self, x: Value) -> Value:
+        """Return the bits (i16) of the float16 nearest to float32."""
+        return mathematics.conversion.to_float16(self, x)
+
+    def from_bfloat16(self, bits: Value) -> Value:
+        """Return float32 for the bits of bfloat16, in i16; this body is one of float32."""
+        return mathematics.conversion.from_bfloat16(self, bits)
+
+    def to_bfloat16(self, x: Value) -> Value:
+        """Return the bits (i16) of the bfloat16 nearest to float32."""
+        return mathematics.conversion.to_bfloat16(self, x)
 
     def math(self, name: str, x: Value) -> Value:
         """Return a function by its NumPy name: sin, cos, tanh, arcsin, ..."""
@@ -307,6 +439,12 @@ class Body:
     def _floats(self, name: str) -> None:
         if not self.floating:
             raise CodegenError(f"{name}: kernels compute it on float32 and float64 only.")
+
+
+def _is_number(value: Value) -> bool:
+    """True for a float constant other than NaN: one instruction compares with it."""
+    text = value.text.removeprefix("splat (").rstrip(")").split()[-1]
+    return text.startswith("0x") and not text.startswith(("0x7FF8", "0xFFF8"))
 
 
 def _conversion(source: DType, target: DType) -> str:

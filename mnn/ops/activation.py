@@ -52,7 +52,11 @@ _relu = elementwise(
     ),
     rule=NUMERIC,
     attributes={"slope": 0.0},
-    body=lambda k, x, slope: k.pick(k.compare("gt", x, k.const(0.0)), x, k.mul(x, k.const(slope))),
+    body=lambda k, x, slope: (
+        k.pick(k.compare("gt", x, k.const(0.0)), x, k.mul(x, k.const(slope)))
+        if slope
+        else k.maximum(x, k.const(0.0))
+    ),
     grad=lambda g, x, y, *, slope: select(x > 0, g, g * slope),
     codec=Codec("ReLU", "Relu", fields={"slope": "slope"}),
     onnx="Relu",
