@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+from mnn.cores import available_cores
 
 __all__ = ["Config", "config"]
 
@@ -22,15 +23,17 @@ class Config:
     Attributes:
         lazy: record a graph (True) or compute every operation at once (False, the default).
         lazy_mode: 0 and 1 re-evaluate when an input changed; 2 and 3 keep the first computed value.
-        backend: name of the device that evaluates graphs; `"reference"` is NumPy.
-        threads: threads that kernels may use, at least 1.
+        backend: name of the device that evaluates graphs: `"cpu"` compiles kernels (and is NumPy
+            where that is impossible), `"reference"` is NumPy.
+        threads: threads that kernels may use, at least 1; at first one for each physical core that
+            this process may use.
         precision: `"normal"`, `"high"`, `"low"` or `"low_bf16"`.
     """
 
     lazy: bool = False
     lazy_mode: int = 0
     backend: str = "reference"
-    threads: int = max(1, min(8, (os.cpu_count() or 1)))
+    threads: int = field(default_factory=available_cores)
     precision: str = "normal"
 
     @contextlib.contextmanager
@@ -40,7 +43,7 @@ class Config:
         Raises:
             AttributeError: a name is no setting.
         """
-        known = {field.name for field in fields(self)}
+        known = {each.name for each in fields(self)}
         unknown = sorted(set(settings) - known)
         if unknown:
             raise AttributeError(

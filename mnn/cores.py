@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 __all__ = ["available_cores"]
 
 _TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+_SHARED_CORES = "/sys/devices/system/cpu/smt/active"
 _QUOTA_FILES = ("/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
 
 
@@ -28,6 +28,8 @@ def available_cores() -> int:
 
 def _physical(processors: list[int]) -> int:
     """Return how many cores carry the given logical processors."""
+    if len(processors) < 2 or _read(_SHARED_CORES) == "0":
+        return len(processors)
     groups = {_read(_TOPOLOGY.format(each)) or str(each) for each in processors}
     return len(groups)
 
@@ -47,6 +49,7 @@ def _quota() -> int | None:
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text().strip()
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
     except (OSError, ValueError):
         return ""
