@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from mnn.codegen.kernel import CONSTANT, Buffer, Call, Epilogue, Tensor, contiguous
 from mnn.codegen.target import Target
-from mnn.codegen.templates import conv_rows, depthwise, gemm, relayout
+from mnn.codegen.templates import conv_rows, depthwise, gemm, relayout, winograd
 from mnn.codegen.templates.convolution import Convolution
 from mnn.codegen.templates.window import (
     Window,
@@ -112,16 +113,17 @@ def lower_transpose(
     )
     for start in np.ndindex(*full.stride):
         phase = _Phase((start[0], start[1], start[2]), full.stride)
-        axes = [_phase_taps(full, axis, each) for axis, each in enumerate(start)]
+        depth, height, width = (_phase_taps(full, axis, each) for axis, each in enumerate(start))
         part = grouped
-        for axis, (tap, step, count, _, _) in enumerate(axes, 3):
+        for axis, each in enumerate((depth, height, width), 3):
             # The last tap meets the first input, so taps run backwards.
-            part = part_of(part, axis, tap + max(0, count - 1) * step, count, -step)
+            last = each.first + max(0, each.count - 1) * each.step
+            part = part_of(part, axis, last, each.count, -each.step)
         window = Window(
-            part.shape[3:],
+            (depth.count, height.count, width.count),
             (1, 1, 1),
-            (axes[0][3], axes[1][3], axes[2][3]),
-            (axes[0][4], axes[1][4], axes[2][4]),
+            (depth.apart, height.apart, width.apart),
+            (depth.begin, height.begin, width.begin),
         )
         if not window.taps:
             window = replace(window, begin=(0, 0, 0))
@@ -129,26 +131,37 @@ def lower_transpose(
     return job.calls()
 
 
-def _phase_taps(window: Window, axis: int, start: int) -> tuple[int, int, int, int, int]:
-    """Return which taps make the outputs start, start + stride, ... of a transposed convolution.
+class _Taps(NamedTuple):
+    """Taps that make the outputs of a phase, along one axis.
+
+    Attributes:
+        first, step, count: which taps.
+        apart: distance of the inputs of two neighbouring ones of them.
+        begin: how far before input 0 the first input of the first output lies.
+    """
+
+    first: int
+    step: int
+    count: int
+    apart: int
+    begin: int
+
+
+def _phase_taps(window: Window, axis: int, start: int) -> _Taps:
+    """Return the taps of the outputs start, start + stride, ... of a transposed convolution.
 
     Output o gets tap t of input i where o = i * stride - begin + t * dilation.
-
-    Returns:
-        The first tap, the step between taps, their count; the distance of the inputs of two
-        neighbouring taps, and how far before input 0 the first output's first input lies.
     """
     stride, dilation = window.stride[axis], window.dilation[axis]
     place = start + window.begin[axis]
     shared = math.gcd(stride, dilation)
     if place % shared:
-        return 0, 1, 0, 1, 0
-    first = next(tap for tap in range(stride // shared) if (place - tap * dilation) % stride == 0)
+        return _Taps(0, 1, 0, 1, 0)
     step = stride // shared
+    first = next(tap for tap in range(step) if (place - tap * dilation) % stride == 0)
     count = len(range(first, window.kernel[axis], step))
-    apart = dilation // shared
     earliest = (place - (first + (count - 1) * step) * dilation) // stride
-    return first, step, count, apart, -earliest
+    return _Taps(first, step, count, dilation // shared, -earliest)
 
 
 def _check(
@@ -276,6 +289,8 @@ def _chosen(problem: Convolution) -> list[Call]:
             return depthwise.lower(problem)
         if _is_product(problem):
             return _product(problem)
+        if winograd.fits(problem) and (size := winograd.best_size(problem)):
+            return winograd.lower(problem, size)
     return conv_rows.lower(problem)
 
 

@@ -44,6 +44,10 @@ _ROWS_BYTES = 256 * 1024
 """Input rows in scratch memory."""
 _PANEL_BYTES = 384 * 1024
 """Of a panel, that all tiles of a block should find in the second-level cache."""
+_FAR_BYTES = 1024 * 1024
+"""Weights beyond this come from afar."""
+_AHEAD = 32 * 1024
+"""How many bytes of such weights are asked for in advance."""
 _ITEM_WORK = 2_000_000
 """Multiply-adds of an item, if there are not too few items then."""
 _ITEMS = 32
@@ -82,6 +86,8 @@ class _Plan:
         self.steps = self.pixel // 4 * (width if self.joined else 1)
         self.taps = self.planes * depth * height * (1 if self.joined else width)
         self.terms = self.steps * self.taps
+        if not self.terms:
+            self.steps, self.taps = 1, 0
         rows, vectors = tile_of(target, self.width, problem.outputs, max(self.terms, 1))
         self.tile = Tile(rows, vectors, target.lanes)
         self.panels = Panels(self.terms, problem.outputs, vectors, target.lanes)
@@ -161,7 +167,7 @@ class _Plan:
             *(window.stride[0], window.stride[1], window.stride[2], *window.begin),
             *(self.planes, window.kernel[0], window.dilation[0]),
             *(1 if self.shared else window.kernel[1], window.dilation[1]),
-            *(height, 1 if self.shared else window.stride[1]),
+            *(height, rows_down, 1 if self.shared else window.stride[1]),
             *(window.reach(2, self.columns), self.pixel, line),
             *(down if self.direct else rows_down * line, right),
             *(table, self.taps, self.steps, self.block_taps, -(-self.partial_bytes // 64) * 64),
@@ -176,6 +182,7 @@ class _Plan:
             direct=self.direct,
             blocked=self.partial_bytes > 0,
             narrow=problem.outputs < self.tile.lanes,
+            far=self.panels.bytes > _FAR_BYTES,
             ending=problem.ending,
         )
         return [
@@ -246,6 +253,7 @@ class RowsKernel(Kernel):
         direct: no window leaves the image, which is read in place.
         blocked: the taps are cut into blocks, with sums in memory in between.
         narrow: a group has fewer outputs than a vector has lanes.
+        far: weights are asked for in advance.
     """
 
     tile: Tile
@@ -254,6 +262,7 @@ class RowsKernel(Kernel):
     direct: bool
     blocked: bool
     narrow: bool
+    far: bool
     ending: Ending
 
     def fields(self) -> str:
@@ -261,7 +270,8 @@ class RowsKernel(Kernel):
         return (
             "*x xn xd xh xw xp xg D H W *y yn yd yh yw N *b group_bytes panel_bytes full panels "
             "*bias G OD row_blocks rows OH column_blocks columns OW panel_blocks block_panels "
-            "SD SH SW bd bh bw planes KD dd turns turn height step positions pixel line down right "
+            "SD SH SW bd bh bw planes KD dd turns turn height fewer step positions pixel line "
+            "down right "
             "*taps count steps block_taps partial" + operand_fields(self.ending)
         )
 
@@ -277,7 +287,7 @@ class RowsKernel(Kernel):
         nothing = f.constant(-1)
         with f.loop(f.arguments[1], f.arguments[2], carried=[nothing]) as loop:
             n, group, d, row, column, panel = split(f, loop.index, counts)
-            h = f.min(f.mul(row, a.rows), f.sub(a.OH, a.rows))
+            h = f.mul(row, a.rows)
             w = f.min(f.mul(column, a.columns), f.sub(a.OW, a.columns))
             item = _Item(self, f, a, (n, d, h, w), group)
             place = f.value(f.div(loop.index, a.panel_blocks))
@@ -302,6 +312,7 @@ class _Item:
     ) -> None:
         self.kernel, self.f, self.a, self.place, self.group = kernel, f, a, place, group
         n, d, h, w = place
+        self.count = f.min(f.sub(a.OH, h), a.rows)
         self.channel = f.mul(group, a.N)
         self.d = f.sub(f.mul(d, a.SD), a.bd)
         self.h = f.sub(f.mul(h, a.SH), a.bh)
@@ -323,11 +334,12 @@ class _Item:
         lo = f.min(f.max(f.sub(0, self.w), 0), a.positions)
         hi = f.max(f.min(f.sub(a.W, self.w), a.positions), lo)
         planes: Index = a.planes if self.kernel.planar else 1
+        lines = f.sub(a.height, f.mul(f.sub(a.rows, self.count), a.fewer))
         with (
             f.loop(0, planes) as plane,
             f.loop(0, a.KD) as deep,
             f.loop(0, a.turns) as turn,
-            f.loop(0, a.height) as loop,
+            f.loop(0, lines) as loop,
         ):
             number = f.add(f.mul(plane.index, a.KD), deep.index)
             number = f.add(f.mul(number, a.turns), turn.index)
@@ -430,7 +442,7 @@ class _Item:
         """Build a loop over the block's tiles: row, first column, and memory for their sums."""
         f, a, kernel = self.f, self.a, self.kernel
         across = f.div(f.add(a.columns, tile.rows - 1), tile.rows)
-        with f.loop(0, a.rows) as row, f.loop(0, across) as loop:
+        with f.loop(0, self.count) as row, f.loop(0, across) as loop:
             number = f.add(f.mul(row.index, across), loop.index)
             column = f.min(f.mul(loop.index, tile.rows), f.sub(a.columns, tile.rows))
             yield row.index, column, f.offset(a.sums, f.mul(number, kernel.tile.spill_bytes))
@@ -464,6 +476,7 @@ class _Item:
                 f.offset(panel, f.mul(loop.index, size)),
                 a.steps,
                 align=4 * tile.lanes,
+                ahead=_AHEAD if self.kernel.far else 0,
             )
         return loop.results
 
