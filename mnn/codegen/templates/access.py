@@ -32,6 +32,7 @@ __all__ = [
     "SIDE",
     "Stream",
     "computed",
+    "cut_rows",
     "in_memory",
     "lane_numbers",
     "masks_tails",
@@ -256,6 +257,38 @@ def odometer(
         here = loop.carried[len(counters) :]
         yield loop.index, here
         loop.next = _advanced(function, loop.carried[: len(counters)], here, sizes, jumps)
+
+
+@contextmanager
+def cut_rows(
+    function: Function,
+    sizes: Sequence[Index],
+    pointers: Sequence[Value],
+    strides: Sequence[Sequence[Index]],
+    length: Index,
+    part: int,
+    parts: Index,
+) -> Iterator[tuple[list[Value], Index, Index]]:
+    """Build a loop over rows whose `parts` of `part` elements are the items of an entry.
+
+    Args:
+        sizes, pointers, strides: the axes over rows, as for `odometer`.
+        length: elements of a row.
+
+    Yields:
+        pointers of a row, and the elements from ... to that belong to the items.
+    """
+    f = function
+    _, lo, hi, _ = f.arguments
+    if not sizes:
+        yield list(pointers), f.mul(lo, part), f.min(f.mul(hi, part), length)
+        return
+    first, last = f.div(lo, parts), f.div(f.add(hi, f.sub(parts, 1)), parts)
+    with odometer(f, first, last, sizes, pointers, strides) as (row, places):
+        before = f.mul(row, parts)
+        start = f.mul(f.max(f.sub(lo, before), 0), part)
+        end = f.min(f.mul(f.min(f.sub(hi, before), parts), part), length)
+        yield places, start, end
 
 
 def _advanced(

@@ -13,7 +13,7 @@ import numpy as np
 
 from mnn.codegen.builder import Index, Module, Value
 from mnn.codegen.target import Target
-from mnn.codegen.templates.access import Stream, odometer, tail_mask
+from mnn.codegen.templates.access import Stream, cut_rows, tail_mask
 from mnn.codegen.templates.reduction import PLAIN_STEPS, Reduction, State
 from mnn.codegen.templates.schedule import is_constant, values_of
 from mnn.codegen.templates.walk import IN_SCRATCH, Pass, Walk, WalkKernel, flattened, grouped
@@ -66,17 +66,13 @@ class _Columns(Walk):
     def build(self) -> None:
         """Build the walk over blocks of columns."""
         f, kernel = self.function, self.kernel
-        _, lo, hi, _ = f.arguments
         outer = kernel.kept - 1
         pointers = [self.argument(each) for each in kernel.operands]
         strides = [self.listed(f"{each}k", outer) for each in kernel.operands]
         parts, width = self.argument("parts"), self.lanes * kernel.units
-        first, last = f.div(lo, parts), f.div(f.add(hi, f.sub(parts, 1)), parts)
-        with odometer(f, first, last, self.listed("k", outer), pointers, strides) as (row, places):
-            before = f.mul(row, parts)
-            start = f.mul(f.max(f.sub(lo, before), 0), width)
-            end = f.mul(f.min(f.sub(hi, before), parts), width)
-            end = f.min(end, self.argument(f"k{outer}"))
+        sizes, length = self.listed("k", outer), self.argument(f"k{outer}")
+        cut = cut_rows(f, sizes, pointers, strides, length, width, parts)
+        with cut as (places, start, end):
             many = f.add(start, f.floor_to(f.sub(end, start), width))
             self._stretch(places, start, many, self.lanes, kernel.units)
             if self.masks:

@@ -14,15 +14,17 @@ from mnn.codegen.program import Program, constant_step
 from mnn.codegen.target import Target
 from mnn.codegen.templates.access import ONE, SIDE, stride_class, vector_lanes
 from mnn.codegen.templates.columns import ColumnKernel
+from mnn.codegen.templates.gather import lower_gather, lower_gather_elements
 from mnn.codegen.templates.reduction import neutral
 from mnn.codegen.templates.rows import RowKernel, block_size
+from mnn.codegen.templates.scan import lower_scan
 from mnn.codegen.templates.schedule import check_program, closure, program_cost, used_dtypes
 from mnn.codegen.templates.space import Operand, Space, canonical
 from mnn.codegen.templates.tiling import lower_tiles
 from mnn.codegen.templates.walk import IN_SCRATCH, WalkKernel, arguments, reads_elements_again
 from mnn.errors import CodegenError
 
-__all__ = ["lower"]
+__all__ = ["lower", "lower_gather", "lower_gather_elements", "lower_scan"]
 
 _CHUNK = 16384
 """Elements of cheap work that are worth handing to another thread."""

@@ -13,7 +13,7 @@ import numpy as np
 from mnn.codegen.builder import Function, Index, Module, Value, lanes_of
 from mnn.codegen.program import Program
 from mnn.codegen.target import Target
-from mnn.codegen.templates.access import ONE, Stream, odometer, tail_mask, vector_lanes
+from mnn.codegen.templates.access import ONE, Stream, cut_rows, odometer, tail_mask, vector_lanes
 from mnn.codegen.templates.reduction import PLAIN_STEPS, Reduction, State
 from mnn.codegen.templates.schedule import is_constant, program_cost, used_dtypes, values_of
 from mnn.codegen.templates.walk import Pass, Walk, WalkKernel, flattened, grouped, tree
@@ -95,16 +95,8 @@ class _Rows(Walk):
             with odometer(f, lo, hi, sizes, pointers, strides) as (_, places):
                 self._row(_Row(places, 0, length))
             return
-        size = block_size(self.program, self.target)
-        if not kernel.kept:
-            self._row(_Row(pointers, f.mul(lo, size), f.min(f.mul(hi, size), length)))
-            return
-        parts = self.argument("parts")
-        first, last = f.div(lo, parts), f.div(f.add(hi, f.sub(parts, 1)), parts)
-        with odometer(f, first, last, sizes, pointers, strides) as (row, places):
-            before = f.mul(row, parts)
-            start = f.mul(f.max(f.sub(lo, before), 0), size)
-            end = f.min(f.mul(f.min(f.sub(hi, before), parts), size), length)
+        size, parts = block_size(self.program, self.target), self.argument("parts")
+        with cut_rows(f, sizes, pointers, strides, length, size, parts) as (places, start, end):
             self._row(_Row(places, start, end))
 
     # --- one row ---------------------------------------------------------------------------------
