@@ -155,7 +155,7 @@ def torch(stem: str, threads: int, precision: str) -> Step:
 
 
 MODULES = {
-    "mnn": "mnn",
+    "mnn": "mnn.nn",
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",
     "wheel": "MNN",
