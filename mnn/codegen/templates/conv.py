@@ -117,10 +117,10 @@ def lower_transpose(
         part = grouped
         for axis, each in enumerate((depth, height, width), 3):
             # The last tap meets the first input, so taps run backwards.
-            last = each.first + max(0, each.count - 1) * each.step
-            part = part_of(part, axis, last, each.count, -each.step)
+            last = each.first + max(0, each.taps - 1) * each.step
+            part = part_of(part, axis, last, each.taps, -each.step)
         window = Window(
-            (depth.count, height.count, width.count),
+            (depth.taps, height.taps, width.taps),
             (1, 1, 1),
             (depth.apart, height.apart, width.apart),
             (depth.begin, height.begin, width.begin),
@@ -135,14 +135,14 @@ class _Taps(NamedTuple):
     """Taps that make the outputs of a phase, along one axis.
 
     Attributes:
-        first, step, count: which taps.
+        first, step, taps: which taps.
         apart: distance of the inputs of two neighbouring ones of them.
         begin: how far before input 0 the first input of the first output lies.
     """
 
     first: int
     step: int
-    count: int
+    taps: int
     apart: int
     begin: int
 
@@ -159,9 +159,9 @@ def _phase_taps(window: Window, axis: int, start: int) -> _Taps:
         return _Taps(0, 1, 0, 1, 0)
     step = stride // shared
     first = next(tap for tap in range(step) if (place - tap * dilation) % stride == 0)
-    count = len(range(first, window.kernel[axis], step))
-    earliest = (place - (first + (count - 1) * step) * dilation) // stride
-    return _Taps(first, step, count, dilation // shared, -earliest)
+    taps = len(range(first, window.kernel[axis], step))
+    earliest = (place - (first + (taps - 1) * step) * dilation) // stride
+    return _Taps(first, step, taps, dilation // shared, -earliest)
 
 
 def _check(

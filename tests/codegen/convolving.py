@@ -1,0 +1,121 @@
+"""Comparison of convolution kernels with the NumPy reference in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mnn.codegen.kernel import CONSTANT, INPUT, Call, Epilogue, Tensor
+from mnn.codegen.program import Program, Step, constant_step
+from mnn.codegen.target import TARGETS
+from mnn.codegen.templates import conv
+from mnn.ops.reference import conv as reference
+from tests.codegen.imaging import channels_last, result
+from tests.codegen.running import Array, filled, run
+
+
+def add_scale_clip(residual: Tensor, scale: Tensor) -> Epilogue:
+    """Return the epilogue minimum((x + residual) * scale, 1)."""
+    program = Program(
+        ("float32",) * 3,
+        (
+            Step("add", (0, 1), "float32", "float32"),
+            Step("multiply", (3, 2), "float32", "float32"),
+            constant_step(1.0, "float32"),
+            Step("minimum", (4, 5), "float32", "float32"),
+        ),
+        (6,),
+    )
+    return Epilogue(program, (residual, scale))
+
+
+def check(
+    shape: Sequence[int],
+    kernel: Sequence[int],
+    outputs: int,
+    target: str = "avx512",
+    *,
+    stride: Sequence[int] | None = None,
+    dilation: Sequence[int] | None = None,
+    pads: Sequence[tuple[int, int]] | None = None,
+    groups: int = 1,
+    bias: bool = True,
+    constant: bool = True,
+    last: bool = True,
+    residual: bool = False,
+    transpose: bool = False,
+    chunk: int = 0,
+    low: bool = False,
+    tolerance: float = 1e-5,
+    **more: Any,
+) -> list[Call]:
+    """Run a convolution, compare it with the reference, and return its calls.
+
+    Args:
+        shape: of the input, channels first.
+        constant: weight and bias are known beforehand.
+        last: the input has neighbouring channels, otherwise neighbouring columns.
+        residual: a tensor is added, scaled by channel and clipped.
+        transpose: a transposed convolution is meant.
+        tolerance: of the largest output.
+    """
+    rng = np.random.default_rng(0)
+    rank = len(shape) - 2
+    attributes: dict[str, Any] = {
+        "stride": tuple(stride or (1,) * rank),
+        "dilation": tuple(dilation or (1,) * rank),
+        "pads": tuple(pads or ((0, 0),) * rank),
+        "groups": groups,
+    }
+
+    def random(*sizes: int) -> Array:
+        return rng.standard_normal(sizes).astype(np.float32)
+
+    x = random(*shape)
+    ends = (shape[1], outputs // groups) if transpose else (outputs, shape[1] // groups)
+    weight = random(*ends, *kernel)
+    offset = random(outputs) if bias else None
+    compute = reference.conv_transpose if transpose else reference.conv
+    exact = [None if each is None else each.astype(np.float64) for each in (x, weight, offset)]
+    expected = compute(*exact, **attributes, **more)
+
+    kind = CONSTANT if constant else INPUT
+    source = channels_last(x) if last else filled(x)
+    factor = filled(weight, kind)
+    summand = None if offset is None else filled(offset, kind)
+    inputs = [(source, x)]
+    if not constant:
+        inputs.append((factor, weight))
+        if offset is not None and summand is not None:
+            inputs.append((summand, offset))
+    epilogue = None
+    if residual:
+        added, scale = random(*expected.shape), random(1, outputs, *[1] * rank)
+        expected = np.minimum((expected + added) * scale, 1)
+        held = channels_last(added)
+        inputs.append((held, added))
+        epilogue = add_scale_clip(held, filled(scale, CONSTANT))
+    out = result(expected.shape)
+    function = conv.lower_transpose if transpose else conv.lower
+    calls = function(
+        source,
+        factor,
+        out,
+        TARGETS[target],
+        bias=summand,
+        epilogue=epilogue,
+        low=low,
+        **attributes,
+    )
+    (found,) = run(calls, inputs, [out], target=TARGETS[target], chunk=chunk)
+    if expected.size:
+        error = np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-6)
+        assert error < tolerance, f"{[each.label for each in calls]}: error {error}"
+    return calls
+
+
+def labels(calls: Sequence[Call]) -> str:
+    """Return what the calls say of themselves."""
+    return "; ".join(each.label for each in calls)

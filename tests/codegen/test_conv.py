@@ -1,0 +1,210 @@
+"""Convolution kernels of every kind against the NumPy reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnn.codegen.kernel import CONSTANT, OUTPUT, Buffer, Tensor
+from mnn.codegen.target import TARGETS
+from mnn.codegen.templates import conv
+from mnn.errors import CodegenError
+from mnn.ops.reference import conv as reference
+from tests.codegen.convolving import check, labels
+from tests.codegen.imaging import RUNNABLE, channels_last, emit_all, result
+from tests.codegen.running import filled, run
+
+ONE = ((1, 1), (1, 1))
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize(
+    ("shape", "kernel", "outputs", "options"),
+    [
+        ((1, 64, 14, 14), (3, 3), 64, {"pads": ONE, "stride": (2, 2)}),
+        ((1, 20, 13, 11), (3, 5), 37, {"pads": ((2, 0), (1, 3)), "stride": (1, 2)}),
+        ((2, 20, 13, 11), (3, 3), 5, {"pads": ONE, "dilation": (2, 2)}),
+        ((1, 130, 40, 40), (3, 3), 18, {"pads": ((6, 6), (6, 6)), "dilation": (6, 6)}),
+        ((1, 400, 7, 7), (5, 5), 40, {"pads": ((2, 2), (2, 2))}),
+        ((1, 8, 3, 200), (1, 31), 24, {"pads": ((0, 0), (15, 15))}),
+        ((2, 12, 100), (5,), 20, {"pads": ((2, 2),), "stride": (2,)}),
+        ((1, 6, 4, 5, 6), (2, 3, 2), 19, {"pads": ((1, 0), (1, 1), (0, 1)), "stride": (2, 1, 1)}),
+        ((1, 10, 9, 1), (3, 1), 20, {"pads": ((1, 1), (0, 0))}),
+        ((1, 24, 8, 8), (2, 2), 16, {"stride": (3, 3)}),
+        ((1, 40, 9, 9), (3, 3), 66, {"pads": ((-1, 0), (0, -2))}),
+        ((2, 32, 6, 5), (1, 1), 48, {}),
+        ((1, 32, 9, 9), (1, 1), 48, {"stride": (2, 2)}),
+        ((1, 32, 4, 4), (1, 1), 20, {"pads": ONE}),
+    ],
+)
+def test_windows(
+    target: str, shape: tuple[int, ...], kernel: Any, outputs: int, options: dict[str, Any]
+) -> None:
+    for chunk, constant, residual in ((0, True, False), (1, False, True)):
+        check(
+            shape,
+            kernel,
+            outputs,
+            target,
+            chunk=chunk,
+            constant=constant,
+            residual=residual,
+            **options,
+        )
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 17])
+def test_images_in_planes(target: str, channels: int) -> None:
+    options: dict[str, Any] = {"pads": ONE, "stride": (2, 2), "last": False}
+    calls = check((2, channels, 33, 35), (3, 3), 20, target, **options)
+    assert ("relayout" in labels(calls)) == (channels > 4)
+    check((1, channels, 20, 21), (7, 7), 32, target, pads=((3, 3), (3, 3)), last=False, chunk=1)
+    check((1, channels, 12), (4,), 8, target, stride=(4,), last=False)
+    check((1, channels, 9, 9), (3, 3), 17, target, dilation=(1, 2), last=False, constant=False)
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize(("groups", "inputs", "outputs"), [(2, 20, 20), (3, 5, 17), (4, 8, 3)])
+def test_groups(target: str, groups: int, inputs: int, outputs: int) -> None:
+    for kernel, pads in (((3, 3), ONE), ((1, 1), ((0, 0), (0, 0)))):
+        for constant, residual in ((True, False), (False, True)):
+            check(
+                (1, groups * inputs, 9, 11),
+                kernel,
+                groups * outputs,
+                target,
+                groups=groups,
+                pads=pads,
+                constant=constant,
+                residual=residual,
+                chunk=1,
+            )
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize(
+    ("shape", "kernel", "outputs", "options"),
+    [
+        ((1, 20, 7, 9), (3, 3), 24, {}),
+        ((1, 20, 7, 9), (2, 2), 24, {"stride": (2, 2)}),
+        ((2, 20, 7, 9), (4, 4), 24, {"stride": (2, 2), "pads": ONE}),
+        ((1, 8, 5, 5), (3, 3), 6, {"stride": (2, 2), "pads": ONE, "output_padding": (1, 1)}),
+        ((1, 20, 7, 9), (3, 3), 24, {"stride": (4, 3), "dilation": (2, 3)}),
+        ((1, 20, 4, 4), (1, 1), 24, {"stride": (3, 3)}),
+        ((1, 32, 7, 9), (3, 3), 32, {"stride": (2, 2), "groups": 32}),
+        ((1, 32, 7, 9), (4, 4), 24, {"stride": (2, 2), "groups": 8, "pads": ONE}),
+        ((2, 8, 11), (4,), 6, {"stride": (3,), "pads": ((2, 1),)}),
+        ((1, 8, 3, 4, 5), (2, 3, 2), 6, {"stride": (2, 1, 2), "pads": ((0, 1),) * 3}),
+        ((1, 8, 5, 5), (3, 3), 6, {"stride": (2, 2), "pads": ONE, "output_lengths": (13, 14)}),
+    ],
+)
+def test_transposed(
+    target: str, shape: tuple[int, ...], kernel: Any, outputs: int, options: dict[str, Any]
+) -> None:
+    more = {"output_padding": (0,) * len(kernel), **options}
+    for constant, residual in ((True, False), (False, True)):
+        check(
+            shape,
+            kernel,
+            outputs,
+            target,
+            transpose=True,
+            constant=constant,
+            residual=residual,
+            **more,
+        )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_random_shapes(data: st.DataObject) -> None:
+    draw = data.draw
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    transpose = draw(st.booleans())
+    rank = draw(st.integers(1, 3))
+    kernel = draw(st.lists(st.integers(1, 4), min_size=rank, max_size=rank))
+    dilation = draw(st.lists(st.integers(1, 2), min_size=rank, max_size=rank))
+    reach = [(size - 1) * gap + 1 for size, gap in zip(kernel, dilation, strict=True)]
+    limit = 0 if transpose else 3
+    pads = [(draw(st.integers(0, limit)), draw(st.integers(0, limit))) for _ in kernel]
+    lengths = [
+        draw(st.integers(max(1, size - sum(pad)), size + 9))
+        for size, pad in zip(reach, pads, strict=True)
+    ]
+    check(
+        (draw(st.integers(0, 2)), groups * draw(st.integers(1, 20)), *lengths),
+        kernel,
+        groups * draw(st.integers(1, 40)),
+        draw(st.sampled_from(RUNNABLE)),
+        groups=groups,
+        stride=draw(st.lists(st.integers(1, 3), min_size=rank, max_size=rank)),
+        dilation=dilation,
+        pads=pads,
+        bias=draw(st.booleans()),
+        constant=draw(st.booleans()),
+        last=draw(st.booleans()),
+        residual=draw(st.booleans()),
+        chunk=draw(st.sampled_from([0, 1])),
+        transpose=transpose,
+        **({"output_padding": (0,) * rank} if transpose else {}),
+    )
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize(("kernel", "pads"), [((3, 3), ONE), ((1, 1), ((0, 0), (0, 0)))])
+def test_slices_and_planes_of_outputs(target: str, kernel: Any, pads: Any) -> None:
+    """Input and output are slices of wider buffers, and another output lies in planes."""
+    rng = np.random.default_rng(7)
+    wide = rng.standard_normal((1, 48, 8, 8)).astype(np.float32)
+    weight = rng.standard_normal((24, 20, *kernel)).astype(np.float32)
+    whole = channels_last(wide)
+    part = Tensor(whole.buffer, (1, 20, 8, 8), whole.strides, whole.dtype, offset=11)
+    attributes: dict[str, Any] = {"stride": (1, 1), "dilation": (1, 1), "pads": pads, "groups": 1}
+    expected = reference.conv(wide[:, 11:31].astype(np.float64), weight, **attributes)
+    room = result((1, 40, 8, 8))
+    inside = Tensor(room.buffer, (1, 24, 8, 8), room.strides, room.dtype, offset=9)
+    planes = result((1, 24, 8, 8), last=False)
+    for out in (inside, planes):
+        constant = filled(weight, CONSTANT)
+        calls = conv.lower(part, constant, out, TARGETS[target], bias=None, **attributes)
+        (found,) = run(calls, [(whole, wide)], [out], target=TARGETS[target])
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_what_is_refused() -> None:
+    x = channels_last(np.zeros((1, 4, 5, 5), np.float32))
+    weight = filled(np.zeros((6, 3, 3, 3), np.float32), CONSTANT)
+    out = result((1, 6, 5, 5))
+    attributes: dict[str, Any] = {"stride": (1, 1), "dilation": (1, 1), "pads": ONE, "groups": 1}
+    with pytest.raises(CodegenError, match="channels do not fit"):
+        conv.lower(x, weight, out, TARGETS["avx2"], bias=None, **attributes)
+    flat = Tensor(Buffer(16, OUTPUT), (2, 2), (2, 1), np.dtype(np.float32))
+    with pytest.raises(CodegenError, match="3 to 5 axes"):
+        conv.lower(flat, flat, flat, TARGETS["avx2"], bias=None, **attributes)
+    double = channels_last(np.zeros((1, 3, 5, 5), np.float64))
+    with pytest.raises(CodegenError, match="expected float32"):
+        conv.lower(double, weight, out, TARGETS["avx2"], bias=None, **attributes)
+
+
+@pytest.mark.parametrize("planes", [True, False])
+def test_emits_for_neon(planes: bool) -> None:
+    array = np.zeros((1, 3, 20, 20), np.float32)
+    x = filled(array) if planes else channels_last(array)
+    weight = filled(np.zeros((32, 3, 3, 3), np.float32), CONSTANT)
+    calls = conv.lower(
+        x,
+        weight,
+        result((1, 32, 10, 10)),
+        TARGETS["neon"],
+        bias=None,
+        stride=(2, 2),
+        dilation=(1, 1),
+        pads=ONE,
+        groups=1,
+    )
+    assert emit_all(calls, "neon") > 0
