@@ -249,7 +249,7 @@ def column_cases() -> list[Case]:
     """Return reductions over the first axis."""
     total = reduction("sum")
     square = normal(1000, 1000)
-    cases = [
+    return [
         outer_case("sum axis0 1000x1000", total, square, lambda x: x.sum(0)),
         outer_case("sum axis0 49x1280", total, normal(49, 1280), lambda x: x.sum(0)),
         outer_case("sum axis0 1Mx3", total, normal(1 << 20, 3), lambda x: x.sum(0)),
@@ -259,7 +259,6 @@ def column_cases() -> list[Case]:
             "softmax axis0 21x65536", SOFTMAX, normal(21, 65536), lambda x: numpy_softmax(x, 0)
         ),
     ]
-    return cases
 
 
 def movement_case(
@@ -451,6 +450,12 @@ def medians(functions: Sequence[Callable[[], object]], rounds: int) -> list[floa
     return [statistics.median(each) for each in times]
 
 
+def copier(traffic: int) -> Callable[[], None]:
+    """Return a plain copy that moves that many bytes, read and written."""
+    source, copied = np.ones(traffic // 2, np.uint8), np.zeros(traffic // 2, np.uint8)
+    return lambda: np.copyto(copied, source)
+
+
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -473,9 +478,8 @@ def main() -> int:
         scale = max(float(np.abs(expected).max()), 1e-30)
         error = float(np.abs(result.astype(np.float64) - expected).max()) / scale
         traffic = case.traffic or sum(each.nbytes for each in case.inputs) + result.nbytes
-        source, copied = np.ones(traffic // 2, np.uint8), np.zeros(traffic // 2, np.uint8)
         ours, numpy, copy = medians(
-            [run, lambda case=case: case.numpy(*case.inputs), lambda: np.copyto(copied, source)],
+            [run, lambda case=case: case.numpy(*case.inputs), copier(traffic)],
             options.rounds,
         )
         found[case.name] = {"seconds": ours, "numpy": numpy, "copy": copy, "error": error}

@@ -185,10 +185,11 @@ class Stream:
         mask: Value | None = None,
     ) -> None:
         """Write elements index + later ...; bools are i1."""
+        assert lanes == 1 or self.kind != ONE, "several lanes for one element"
         size = self.itemsize
         stored = in_memory(function, self.dtype, value)
         place = self._place(function, index)
-        if lanes == 1 or self.kind == ONE:
+        if lanes == 1:
             function.store(stored, self._later(function, place, later), size)
         elif self.kind == SIDE:
             place = function.offset(place, later * size)

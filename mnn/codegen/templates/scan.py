@@ -246,7 +246,8 @@ def lower_scan(
     shape = tensors[0].shape
     space = canonical(tensors[:1], tensors[1:], [False], shape, 1, ordered=True)
     operands = [space.inputs[0], space.outputs[0]]
-    scanned = [each.reduced[-1] if each.reduced else 0 for each in operands]
+    # An axis of size 1 has any stride.
+    scanned = [each.reduced[-1] if each.reduced else 1 for each in operands]
     along = not space.kept or _along(space, operands, scanned)
     strides = scanned if along else [each.kept[-1] for each in operands]
     kernel = ScanKernel(
