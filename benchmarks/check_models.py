@@ -34,8 +34,7 @@ def main() -> int:
     print(markdown(["network", *options.runtimes], [_row(name, errors[name]) for name in names]))
     write_json(options.json, {"errors": errors})
     limit = LIMIT[options.precision]
-    bad = [name for name in names if not isinstance(errors[name].get("mnn", 0.0), float)]
-    bad += [name for name in names if name not in bad and not errors[name].get("mnn", 0.0) <= limit]
+    bad = [name for name in names if not _is_exact(errors[name].get("mnn", 0.0), limit)]
     if bad:
         print(f"wrong: {', '.join(bad)}", file=sys.stderr)
     return 1 if bad else 0
@@ -64,6 +63,10 @@ def errors_of(
                 errors[runtime] = str(error)
                 print(f"{stem.name}: {error}", file=sys.stderr)
     return errors
+
+
+def _is_exact(error: float | str, limit: float) -> bool:
+    return isinstance(error, float) and error <= limit
 
 
 def _row(name: str, errors: dict[str, float | str]) -> list[str]:

@@ -51,10 +51,10 @@ class Case:
 
     def operands(self, elements: int) -> list[Array]:
         """Return random operands, the same every time."""
-        sizes = {"n": elements, "r": max(1, round(elements**0.5))}
+        sizes: dict[str | int, str | int] = {"n": elements, "r": max(1, round(elements**0.5))}
         generator = np.random.default_rng(5)
         return [
-            generator.random([sizes.get(each, each) for each in shape], np.float32) + 0.1
+            generator.random([int(sizes.get(each, each)) for each in shape], np.float32) + 0.1
             for shape in self.shapes
         ]
 

@@ -89,7 +89,7 @@ def prepare_opencv(threads: int, blob: bool) -> Callable[[], Any]:
 
     def at_once() -> Array:
         # It subtracts per channel but multiplies all channels by one number only.
-        made = cv2.dnn.blobFromImage(image, 1.0, (SIZE, SIZE), MEAN.tolist(), swapRB=True)
+        made: Array = cv2.dnn.blobFromImage(image, 1.0, (SIZE, SIZE), MEAN.tolist(), swapRB=True)
         made *= scale
         return made
 
