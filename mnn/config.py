@@ -32,7 +32,7 @@ class Config:
 
     lazy: bool = False
     lazy_mode: int = 0
-    backend: str = "reference"
+    backend: str = "cpu"
     threads: int = field(default_factory=available_cores)
     precision: str = "normal"
 
