@@ -2,8 +2,9 @@
 
 `python benchmarks/kernels_gemm.py [CASE ...] [--target avx2] [--threads 2] [--low] [--json FILE]`.
 A case is `MxKxN`, with a batch in front (`4x128x64x128`) and letters behind: `r` for a B that is
-only known when running, `t` for one that lies transposed, `+relu`, `+residual`, `+silu` or `+gelu` for what
-follows. Times are medians of interleaved rounds on warm memory; all cases have a bias.
+only known when running, `t` for one that lies transposed; then `+relu`, `+residual`, `+silu` or
+`+gelu` for what follows. Times are medians of interleaved rounds on warm memory; all cases have a
+bias.
 """
 
 from __future__ import annotations

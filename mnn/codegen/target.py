@@ -34,6 +34,7 @@ class Target:
         bfloat16: dot products of bfloat16 pairs.    int8: dot products of 4 bytes.
         scales: x * 2**n over the whole range is an instruction.
         float16: conversions between float16 and float32 are instructions.
+        rounds: rounding floats to integers is an instruction.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Target:
     int8: bool = False
     scales: bool = False
     float16: bool = False
+    rounds: bool = True
     attributes: tuple[str, ...] = field(
         default=("nounwind", '"no-trapping-math"="true"', '"no-builtins"')
     )
@@ -84,7 +86,7 @@ TARGETS: dict[str, Target] = {
             registers=32,
             masks=True,
             fused=True,
-            tiles=((14, 2), (8, 3), (6, 4), (14, 1)),
+            tiles=((14, 2), (9, 3), (8, 3), (6, 4), (14, 1)),
             scales=True,
             float16=True,
         ),
@@ -110,6 +112,7 @@ TARGETS: dict[str, Target] = {
             masks=False,
             fused=False,
             tiles=((4, 2), (3, 3), (2, 4), (6, 1)),
+            rounds=False,
         ),
         Target(
             "neon",

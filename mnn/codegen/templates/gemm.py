@@ -27,8 +27,9 @@ from mnn.codegen.templates import relayout
 from mnn.codegen.templates.dots import MOST_ROWS, DotProducts, columns_at_once
 from mnn.codegen.templates.epilogue import Ending, ending_of
 from mnn.codegen.templates.packing import Panels, pack
+from mnn.codegen.templates.pairs import row_bytes
 from mnn.codegen.templates.product import BIAS_EACH, BIAS_ONE, NO_BIAS, Product
-from mnn.codegen.templates.tile import FLOAT32, Tile
+from mnn.codegen.templates.tile import FLOAT32, LONG_SUM, PAIRS, Tile
 from mnn.codegen.templates.tiled import TiledProduct, blocks_of, tile_of
 from mnn.errors import CodegenError
 
@@ -108,7 +109,7 @@ def lower(
         )
     if _suits_dots(product, target):
         return [*before, _dots(product, ending, target), *after]
-    return [*before, *_tiled(product, ending, target), *after]
+    return [*before, *_tiled(product, ending, target, low), *after]
 
 
 def _check(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None) -> None:
@@ -170,6 +171,8 @@ def _dots(product: Product, ending: Ending, target: Target) -> Call:
     blocks = -(-groups // block)
     bias, slots = _slots(product, ending)
     slots |= {
+        "steps": k,
+        "n": n,
         "b_column": 4 * product.b.strides[-1],
         "groups": groups,
         "block_groups": block,
@@ -180,38 +183,36 @@ def _dots(product: Product, ending: Ending, target: Target) -> Call:
     return _call(kernel, kernel.fields(), slots, product, blocks, _BYTES_PER_GRAIN // each)
 
 
-def _tiled(product: Product, ending: Ending, target: Target) -> list[Call]:
+def _tiled(product: Product, ending: Ending, target: Target, low: bool) -> list[Call]:
     """Return the calls of a product in register tiles."""
     m, n, k, b = product.m, product.n, product.k, product.b
     lanes = target.lanes
+    kind = PAIRS if low and target.bfloat16 and b.is_constant else FLOAT32
+    steps = -(-k // 2) if kind == PAIRS else k
     few_rows = k * 4 >= _CONFLICT_BYTES and product.a.strides[-2] * 4 % _CONFLICT_BYTES == 0
     packed = not _stays(product, lanes)
-    rows, vectors = tile_of(target, m, n, k, few_rows=few_rows, in_place=not packed)
-    panels = Panels(k, n, vectors, lanes)
+    rows, vectors = tile_of(
+        target, m, n, steps, few_rows=few_rows and kind == FLOAT32, in_place=not packed
+    )
+    panels = Panels(steps, n, vectors, lanes)
     calls: list[Call] = []
     if packed:
-        shape = tuple(
-            size if stride else 1
-            for size, stride in zip(product.batch, b.strides[:-2], strict=True)
-        )
-        room, calls = pack(replace(b, shape=(*shape, k, n)), panels, target)
-        place = contiguous(room, (*shape, panels.bytes // 4), b.dtype)
-        place = place.broadcast((*product.batch, panels.bytes // 4))
-        product = replace(
-            product, b=replace(place, shape=b.shape, strides=(*place.strides[:-1], 0, 1))
-        )
-    blocks = blocks_of(
-        Tile(rows, vectors, lanes), math.prod(product.batch), m, n, k, -(-m // rows), panels.panels
-    )
+        product, calls = _packed(product, panels, target, kind)
+    tiles = -(-m // rows)
+    tile = Tile(rows, vectors, lanes, kind)
+    blocks = blocks_of(tile, math.prod(product.batch), m, n, steps, tiles, panels.panels)
     bias, slots = _slots(product, ending)
     slots |= {
         "b_step": 4 * b.strides[-2],
+        "steps": steps,
+        "k": k,
+        "pairs_row": row_bytes(k),
         "m": m,
         "n": n,
         "panel_bytes": panels.panel_bytes,
         "full": panels.full,
         "panels": panels.panels,
-        "tiles": -(-m // rows),
+        "tiles": tiles,
         "block_panels": blocks.panels,
         "block_tiles": blocks.tiles,
         "column_blocks": blocks.column_blocks,
@@ -222,15 +223,32 @@ def _tiled(product: Product, ending: Ending, target: Target) -> list[Call]:
         vectors,
         panels.tail,
         lanes,
-        FLOAT32,
+        kind,
         bias,
         len(product.batch),
         packed,
         n < lanes,
+        kind == FLOAT32 and k > 2 * LONG_SUM,
         ending,
     )
     count = blocks.row_blocks * blocks.column_blocks
-    return [*calls, _call(kernel, kernel.fields(), slots, product, count, blocks.grain)]
+    scratch = blocks.tiles * rows * row_bytes(k) if kind == PAIRS else 0
+    return [*calls, _call(kernel, kernel.fields(), slots, product, count, blocks.grain, scratch)]
+
+
+def _packed(
+    product: Product, panels: Panels, target: Target, kind: str
+) -> tuple[Product, list[Call]]:
+    """Return the product with b in panels, its batch strides being theirs, and calls for that."""
+    b = product.b
+    shape = tuple(
+        size if stride else 1 for size, stride in zip(product.batch, b.strides[:-2], strict=True)
+    )
+    room, calls = pack(replace(b, shape=(*shape, *b.shape[-2:])), panels, target, kind)
+    place = contiguous(room, (*shape, panels.bytes // 4), b.dtype)
+    place = place.broadcast((*product.batch, panels.bytes // 4))
+    strides = (*place.strides[:-1], 0, 1)
+    return replace(product, b=replace(place, shape=b.shape, strides=strides)), calls
 
 
 def _stays(product: Product, lanes: int) -> bool:
@@ -258,8 +276,6 @@ def _slots(product: Product, ending: Ending) -> tuple[str, dict[str, Slot]]:
         "bias": place,
         "a_row": 4 * product.a.strides[-2],
         "out_row": size * product.out.strides[-2],
-        "steps": product.k,
-        "n": product.n,
     }
     for number, (each, kind) in enumerate(zip(product.operands, ending.operands, strict=True)):
         slots[f"operand{number}"] = each.pointer
@@ -281,6 +297,7 @@ def _call(
     product: Product,
     blocks: int,
     grain: int,
+    scratch: int = 0,
 ) -> Call:
     batch, m, n, k = math.prod(product.batch), product.m, product.n, product.k
     shape = "x".join(str(each) for each in (*product.batch, f"({m}x{k}x{n})"))
@@ -289,6 +306,7 @@ def _call(
         tuple(slots[name.lstrip("*")] for name in fields.split()),
         items=batch * blocks,
         grain=max(1, grain),
+        scratch=scratch,
         work=batch * m * n * k,
         traffic=4 * batch * (m * k + k * n + m * n),
         label=f"product {shape}",

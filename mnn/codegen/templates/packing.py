@@ -18,7 +18,9 @@ from mnn.codegen.body import Body
 from mnn.codegen.builder import F32, Function, Index, Module, Value, vector
 from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot, Tensor
 from mnn.codegen.target import Target
+from mnn.codegen.templates.pairs import pairs_along_rows
 from mnn.codegen.templates.relayout import transposed
+from mnn.codegen.templates.tile import FLOAT32, PAIRS
 from mnn.codegen.templates.window import split
 
 __all__ = ["PackKernel", "Panels", "pack"]
@@ -90,11 +92,14 @@ class Panels:
             last[:, each] = matrix[:, first : first + lanes]
 
 
-def pack(b: Tensor, panels: Panels, target: Target) -> tuple[Buffer, list[Call]]:
+def pack(
+    b: Tensor, panels: Panels, target: Target, product: str = FLOAT32
+) -> tuple[Buffer, list[Call]]:
     """Return the panels of every matrix of `b`, one after the other, and the calls that make them.
 
     Args:
-        b: (batch..., depth, columns) of float32.
+        b: (batch..., depth, columns) of float32; for PAIRS a constant, of depth twice that of the
+            panels or one less.
     """
     batch = math.prod(b.shape[:-2])
     if b.is_constant:
@@ -103,6 +108,8 @@ def pack(b: Tensor, panels: Panels, target: Target) -> tuple[Buffer, list[Call]]
             matrices = b.array().reshape(batch, *b.shape[-2:])
             made = np.empty((batch, panels.bytes // 4), np.float32)
             for each, matrix in enumerate(matrices):
+                if product == PAIRS:
+                    matrix = pairs_along_rows(matrix).view(np.float32)
                 panels.fill(made[each], matrix)
             return made
 

@@ -17,11 +17,25 @@ from mnn.codegen.builder import F32, I32, I64, Function, Index, Value, vector
 from mnn.codegen.target import Target
 from mnn.errors import CodegenError
 
-__all__ = ["FLOAT32", "PAIRS", "ListedRows", "Rows", "StridedRows", "Tile", "accumulate", "zeros"]
+__all__ = [
+    "FLOAT32",
+    "LONG_SUM",
+    "PAIRS",
+    "ListedRows",
+    "Rows",
+    "StridedRows",
+    "Tile",
+    "accumulate",
+    "accumulate_long",
+    "zeros",
+]
 
 FLOAT32, PAIRS = "float32", "bfloat16 pairs"
 _FLOAT = np.dtype(np.float32)
 _CACHE_LINE = 64
+
+LONG_SUM = 256
+"""Steps along k after which sums begin anew, where rounding matters."""
 
 
 @dataclass(frozen=True)
@@ -194,9 +208,43 @@ def accumulate(
             for line in range(0, tile.panel_step, _CACHE_LINE):
                 f.prefetch(f.offset(place, ahead + line), locality=2)
         columns = _columns(f, tile, vectors, f.mul(loop.index, step), align)
-        factors = [_factor(f, tile, each) for each in at(f.mul(loop.index, 4))]
-        loop.next = _multiply(f, tile, loop.carried, factors, columns)
+        # In this order every factor is used as soon as it is there and needs one register.
+        loop.next = []
+        for row, place in enumerate(at(f.mul(loop.index, 4))):
+            own = loop.carried[row * tile.vectors : (row + 1) * tile.vectors]
+            loop.next += _multiply(f, tile, own, [_factor(f, tile, place)], columns)
     return loop.results
+
+
+def accumulate_long(
+    f: Function,
+    tile: Tile,
+    sums: Sequence[Value],
+    rows: StridedRows,
+    panel: Value,
+    steps: Index,
+    *,
+    panel_step: Index = 0,
+    starts: Sequence[Index] | None = None,
+    align: int = 4,
+) -> list[Value]:
+    """Return what `accumulate` does, with less rounding: in blocks that are summed apart."""
+    k = Body(f, tile.lanes, _FLOAT)
+    step = panel_step or tile.panel_step
+    with f.turns(0, steps, LONG_SUM, sums) as blocks:
+        part = accumulate(
+            f,
+            tile,
+            zeros(f, tile),
+            StridedRows(f.offset(rows.base, f.mul(blocks.index, 4)), rows.stride),
+            f.offset(panel, f.mul(blocks.index, step)),
+            f.min(f.sub(steps, blocks.index), LONG_SUM),
+            panel_step=panel_step,
+            starts=starts,
+            align=align,
+        )
+        blocks.next = [k.add(*each) for each in zip(blocks.carried, part, strict=True)]
+    return blocks.results
 
 
 def _check(target: Target, tile: Tile) -> None:
@@ -234,7 +282,7 @@ def _multiply(
         k = Body(f, tile.lanes, _FLOAT)
         return [
             k.fma(factors[row], columns[each], sums[row * tile.vectors + each])
-            for row in range(tile.rows)
+            for row in range(len(factors))
             for each in range(tile.vectors)
         ]
     kind = vector(2 * tile.lanes, "bfloat")
@@ -250,6 +298,6 @@ def _multiply(
             vector(tile.lanes, F32),
             [sums[row * tile.vectors + each], left[row], right[each]],
         )
-        for row in range(tile.rows)
+        for row in range(len(factors))
         for each in range(tile.vectors)
     ]

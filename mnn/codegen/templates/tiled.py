@@ -11,8 +11,17 @@ from mnn.codegen.builder import F32, Function, Index, Module, Value, vector
 from mnn.codegen.kernel import Kernel
 from mnn.codegen.target import Target
 from mnn.codegen.templates.epilogue import Ending, load_columns
+from mnn.codegen.templates.pairs import store_pairs
 from mnn.codegen.templates.product import BIAS_ONE, NO_BIAS, batch_fields, located
-from mnn.codegen.templates.tile import StridedRows, Tile, accumulate, zeros
+from mnn.codegen.templates.tile import (
+    FLOAT32,
+    PAIRS,
+    StridedRows,
+    Tile,
+    accumulate,
+    accumulate_long,
+    zeros,
+)
 
 __all__ = ["Blocks", "TiledProduct", "blocks_of", "tile_of"]
 
@@ -37,11 +46,12 @@ class TiledProduct(Kernel):
         rows, vectors: of a tile; `out` has at least as many rows.
         tail: vectors of the last panel when it may have fewer, 0 when it never has.
         lanes: of a vector.
-        product: see `Tile`.
+        product: see `Tile`; for PAIRS a is rounded into scratch memory, block by block.
         bias: NO_BIAS, BIAS_EACH or BIAS_ONE.
         batch: number of batch axes.
         packed: b lies in panels; otherwise in rows whose columns are neighbours.
         narrow: there are fewer columns than lanes.
+        long: sums are long enough to be made in blocks, for less rounding.
         ending: what is stored.
     """
 
@@ -54,12 +64,15 @@ class TiledProduct(Kernel):
     batch: int
     packed: bool
     narrow: bool
+    long: bool
     ending: Ending
 
     def fields(self) -> str:
         """Return the names of the argument block's slots; strides are in bytes."""
         names = "*a *b *out *bias a_row b_step out_row steps m n panel_bytes full panels tiles "
         names += "block_panels block_tiles column_blocks row_blocks "
+        if self.product == PAIRS:
+            names += "k pairs_row "
         return names + batch_fields(self.batch, self.ending)
 
     def build(self, target: Target) -> Module:
@@ -77,6 +90,9 @@ class TiledProduct(Kernel):
             last = f.min(f.add(first, block.block_panels), block.panels)
             start = f.mul(row_block, block.block_tiles)
             at.tiles = (start, f.min(f.add(start, block.block_tiles), block.tiles))
+            at.a_row = block.a_row
+            if self.product == PAIRS:
+                self._round(f, block, at)
             with f.loop(first, f.min(last, block.full) if self.tail else last) as panels:
                 self._panel(f, block, at, main, panels.index, spill)
             if self.tail:
@@ -84,6 +100,17 @@ class TiledProduct(Kernel):
                 with f.loop(f.max(first, block.full), last) as panels:
                     self._panel(f, block, at, tail, panels.index, spill)
         return module
+
+    def _round(self, f: Function, block: SimpleNamespace, at: SimpleNamespace) -> None:
+        """Build the conversion of a block's rows of A, which from then on is the one in scratch."""
+        tiles, end = at.tiles
+        first = f.min(f.mul(tiles, self.rows), f.sub(block.m, self.rows))
+        scratch = f.arguments[3]
+        with f.loop(first, f.min(f.mul(end, self.rows), block.m)) as loop:
+            goal = f.offset(scratch, f.mul(f.sub(loop.index, first), block.pairs_row))
+            store_pairs(f, f.offset(at.a, f.mul(loop.index, block.a_row)), block.k, goal)
+        at.a = f.offset(scratch, f.sub(0, f.mul(first, block.pairs_row)))
+        at.a_row = block.pairs_row
 
     def _panel(
         self,
@@ -116,11 +143,11 @@ class TiledProduct(Kernel):
             def rows(base: Value, stride: Index) -> StridedRows:
                 return StridedRows(f.offset(base, f.mul(row, stride)), stride)
 
-            sums = accumulate(
+            sums = (accumulate_long if self.long else accumulate)(
                 f,
                 tile,
                 first,
-                rows(at.a, block.a_row),
+                rows(at.a, at.a_row),
                 b,
                 block.steps,
                 panel_step=step,
@@ -222,8 +249,8 @@ def blocks_of(tile: Tile, batch: int, m: int, n: int, k: int, tiles: int, panels
     row_blocks, column_blocks = -(-tiles // limit), 1
     time = batch * tiles * panels * tile.sums * (k + 4) / _VECTORS_PER_MICROSECOND
     wanted = math.ceil(min(max(time / 5, 1), 32) / batch)
-    # Every block of rows reads B again, every block of columns A.
-    if n > m:
+    # Every block of rows reads B again, every block of columns A, which may have to be rounded.
+    if n > m and tile.product == FLOAT32:
         column_blocks = min(panels, -(-wanted // row_blocks))
         row_blocks = min(tiles, row_blocks * -(-wanted // (row_blocks * column_blocks)))
     else:

@@ -1,0 +1,68 @@
+"""float32 rounded to bfloat16, in the pairs that the dot product instructions of x86 take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mnn.codegen.builder import F32, Function, Index, Value, vector
+
+__all__ = ["pairs_along_rows", "row_bytes", "store_pairs"]
+
+Array = np.ndarray[Any, Any]
+
+_STEP = 32
+"""Elements converted at once."""
+
+
+def pairs_along_rows(matrix: Array) -> Array:
+    """Return (ceil(depth / 2), columns) of uint32: rows 2 i and 2 i + 1 of float32, side by side.
+
+    Rounds to nearest even; NaN stays NaN. A missing last row is 0.
+    """
+    depth, columns = matrix.shape
+    bits = np.zeros((depth + depth % 2, columns), np.uint32)
+    bits[:depth] = np.ascontiguousarray(matrix, np.float32).view(np.uint32)
+    unordered = (bits & 0x7FFFFFFF) > 0x7F800000
+    # Wraps around for NaN only, which is replaced.
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
+    rounded[unordered] = (bits[unordered] >> 16) | 0x40
+    made: Array = rounded[::2] | (rounded[1::2] << 16)
+    return made
+
+
+def row_bytes(count: int) -> int:
+    """Return the distance of rows of `count` elements that `store_pairs` writes."""
+    # An odd number of cache lines: rows never lie at multiples of a large power of two.
+    lines = -(-count // _STEP)
+    return 64 * (lines | 1)
+
+
+def store_pairs(f: Function, source: Value, count: Index, goal: Value) -> None:
+    """Build the conversion of `count` neighbouring float32 to bfloat16.
+
+    Args:
+        goal: memory aligned to 64, written in whole multiples of 64 bytes; zeros follow the last
+            element. The target must have `bfloat16`.
+    """
+    whole = f.floor_to(count, _STEP)
+    kind = vector(16, F32)
+    with f.loop(0, whole, _STEP) as loop:
+        place = f.offset(source, f.mul(loop.index, 4))
+        halves = [f.load(kind, place), f.load(kind, f.offset(place, 64))]
+        _store(f, halves, f.offset(goal, f.mul(loop.index, 2)))
+    with f.loop(whole, count, _STEP) as loop:
+        place = f.offset(source, f.mul(loop.index, 4))
+        rest = f.sub(count, loop.index)
+        halves = [
+            f.load_masked(kind, f.offset(place, 4 * start), f.first_lanes(rest, 16, start))
+            for start in (0, 16)
+        ]
+        _store(f, halves, f.offset(goal, f.mul(loop.index, 2)))
+
+
+def _store(f: Function, halves: list[Value], goal: Value) -> None:
+    low, high = halves
+    name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
+    f.store(f.intrinsic(name, vector(_STEP, "bfloat"), [high, low]), goal, align=64)
