@@ -194,19 +194,36 @@ class _Scan:
         return loop.results
 
     def _prefixes(self, lanes: int, value: Value) -> Value:
-        """Return in each lane the total of the lanes up to it."""
-        distance = 1
-        while distance < lanes:
-            value = self._joined(lanes, value, self._shifted(lanes, value, distance))
-            distance *= 2
-        return value
+        """Return in each lane the total of the lanes up to it.
 
-    def _shifted(self, lanes: int, value: Value, distance: int) -> Value:
-        """Return the lanes moved up, neutral elements below."""
+        First within groups of 128 bits, where moving lanes is cheap, then across groups.
+        """
+        group = min(lanes, max(1, 16 // self.result.itemsize))
+        distance = 1
+        while distance < group:
+            value = self._joined(lanes, value, self._shifted(lanes, value, distance, group))
+            distance *= 2
+        if group == lanes:
+            return value
+        last = [lane // group * group + group - 1 for lane in range(lanes)]
+        totals = self.function.shuffle(value, None, last)
+        before = totals = self._shifted(lanes, totals, group)
+        distance = group
+        while distance < lanes - group:
+            shifted = self._shifted(lanes, totals, distance)
+            before = self._joined(lanes, before, shifted)
+            distance += group
+        return self._joined(lanes, value, before)
+
+    def _shifted(self, lanes: int, value: Value, distance: int, group: int = 0) -> Value:
+        """Return the lanes of each group moved up, neutral elements below."""
         neutral = self._neutral(lanes)
         if lanes == 1:
             return neutral
-        places = [lane - distance if lane >= distance else lanes for lane in range(lanes)]
+        places = [
+            lane - distance if lane % (group or lanes) >= distance else lanes + lane
+            for lane in range(lanes)
+        ]
         return self.function.shuffle(value, neutral, places)
 
 
