@@ -48,7 +48,7 @@ _FAR_BYTES = 1024 * 1024
 """Weights beyond this come from afar."""
 _AHEAD = 32 * 1024
 """How many bytes of such weights are asked for in advance."""
-_ITEM_WORK = 2_000_000
+_ITEM_WORK = 700_000
 """Multiply-adds of an item, if there are not too few items then."""
 _ITEMS = 32
 """As many items are enough for any number of threads."""

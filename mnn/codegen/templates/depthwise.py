@@ -36,8 +36,11 @@ Array = np.ndarray[Any, Any]
 _FLOAT = np.dtype(np.float32)
 _UNROLLED_TAPS = 9
 """Up to so many taps all are written out; above, the rows of a window are a loop."""
-_MULTIPLICATIONS = 160
-"""How many may be written out in one step: more take long to compile."""
+_MULTIPLICATIONS, _GROUPED_MULTIPLICATIONS = 160, 300
+"""How many may be written out in one step, without or with wide groups.
+
+More take long to compile; with groups of 8, fewer would use each loaded input too rarely.
+"""
 _SPLIT_ROWS = 16
 """Fewer rows of patches than this are split by channels too, for the sake of threads."""
 
@@ -92,6 +95,7 @@ def _kernel(problem: Convolution) -> DepthwiseKernel:
     taps = window.taps * problem.inputs
     unrolled = window.kernel[0] == 1 and window.kernel[1] * window.kernel[2] <= _UNROLLED_TAPS
     sums = target.registers // 2
+    limit = _MULTIPLICATIONS if problem.inputs < 8 else _GROUPED_MULTIPLICATIONS
     per_output = taps if unrolled else window.kernel[2] * problem.inputs
 
     def cost(rows: int, columns: int) -> float:
@@ -106,7 +110,7 @@ def _kernel(problem: Convolution) -> DepthwiseKernel:
         if rows <= height
         and columns <= width
         and rows * columns <= sums
-        and (rows * columns * per_output <= _MULTIPLICATIONS or rows * columns == 1)
+        and (rows * columns * per_output <= limit or rows * columns == 1)
     ]
     rows, columns = min(candidates, key=lambda each: cost(*each))
     return DepthwiseKernel(

@@ -40,6 +40,8 @@ _SINGLE_BLOCK_BYTES = 1000 * 1024
 """Up to so many bytes of transformed tiles are one block: weights are then read only once."""
 _ITEMS = 8
 """Fewer blocks of tiles than this are shared out by panels of channels too."""
+_FEW_TILES = 14
+"""Blocks of so few tiles are not cut any more."""
 _ITEM_WORK = 1_000_000
 """Multiply-adds below which work is not shared out any further."""
 _AHEAD = 32 * 1024
@@ -107,7 +109,7 @@ class _Plan:
 
     def __init__(self, problem: Convolution, size: int) -> None:
         self.problem, self.size = problem, size
-        samples, depth, height, width, channels = problem.out.shape
+        samples, depth, height, width, _ = problem.out.shape
         self.down, self.right = -(-height // size), -(-width // size)
         self.tiles = samples * depth * self.down * self.right
         self.positions = (size + 2) ** 2
@@ -117,9 +119,10 @@ class _Plan:
             blocks = 1
         # Enough items for several threads, if they are worth it.
         wanted = min(_ITEMS, max(1, problem.work // _ITEM_WORK))
-        panels = -(-channels // (2 * problem.target.lanes))
-        blocks = min(self.tiles, max(blocks, -(-wanted // panels)))
         self._cut(-(-self.tiles // blocks))
+        while self.blocks * self.panels.panels < wanted and self.count > _FEW_TILES:
+            blocks += 1
+            self._cut(-(-self.tiles // blocks))
 
     def _cut(self, count: int) -> None:
         """Choose the register tile for about `count` tiles of the image in a block."""
@@ -130,10 +133,12 @@ class _Plan:
         self.count = -(-count // rows) * rows
         self.blocks = -(-self.tiles // self.count)
         self.panels = Panels(self.positions * problem.inputs, problem.outputs, vectors, lanes)
-        # Distances that are multiples of a page would share few places of a cache.
-        self.tile_step = _spread(4 * problem.inputs, 2048)
-        self.position_step = _spread(self.count * self.tile_step, 4096)
-        self.product_step = _spread(4 * self.count * self.tile.width, 4096)
+        # Positions an odd number of cache lines apart use all places of a cache.
+        self.tile_step = -(-problem.inputs // 16) * 64
+        if self.tile_step % 2048 == 0:
+            self.tile_step += 64
+        self.position_step = self.count * self.tile_step // 64 * 64 | 64
+        self.product_step = 4 * self.count * self.tile.width | 64
 
     def calls(self) -> list[Call]:
         """Return the calls."""
@@ -209,12 +214,6 @@ class _Plan:
             return made
 
         return Buffer(panels.bytes, CONSTANT, make=make, name="winograd weights")
-
-
-def _spread(size: int, conflict: int) -> int:
-    """Return a multiple of 64 of at least `size` bytes that is no multiple of `conflict`."""
-    size = -(-size // 64) * 64
-    return size + 64 if size % conflict == 0 else size
 
 
 @dataclass(frozen=True)
