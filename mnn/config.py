@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
 from typing import Any
 
 from mnn.cores import available_cores
+from mnn.records import dataclass, field, fields
 
 __all__ = ["Config", "config"]
 

@@ -10,10 +10,10 @@ ELF for the Arm 64-bit Architecture, section 5.7.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from mnn.errors import CodegenError
+from mnn.records import dataclass
 
 __all__ = ["Image", "flatten"]
 

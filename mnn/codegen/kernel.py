@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from mnn.codegen.builder import Module
 from mnn.codegen.target import Target
+from mnn.records import dataclass, field, replace
 
 __all__ = [
     "CONSTANT",

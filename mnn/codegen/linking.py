@@ -14,7 +14,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -29,6 +28,7 @@ from mnn.codegen.sources import COVERED, Snapshot, generator_digest, take_snapsh
 from mnn.codegen.target import Target, host_target
 from mnn.cores import available_cores
 from mnn.errors import CodegenError
+from mnn.records import dataclass
 
 __all__ = ["Library", "library"]
 

@@ -8,7 +8,6 @@ each position along the reduced axes) or *rows* (one for all of them).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from mnn.codegen.bodies import body_of
 from mnn.codegen.body import Body
 from mnn.codegen.builder import Function, Value
+from mnn.records import dataclass
 
 __all__ = ["CAST", "CONSTANT", "REDUCTIONS", "Program", "Step", "constant_step"]
 

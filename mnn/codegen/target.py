@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass, field, replace
 
 from mnn.errors import CodegenError
+from mnn.records import dataclass, field, replace
 
 __all__ = ["TARGETS", "Target", "host_target"]
 

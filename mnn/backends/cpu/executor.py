@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from mnn.backends.cpu.teamwork import Teamwork, is_null
 from mnn.codegen.builder import I64, PTR, Function, Index, Module, Value
 from mnn.codegen.kernel import Kernel
 from mnn.codegen.target import Target
+from mnn.records import dataclass
 
 __all__ = ["RUN_COMMAND", "WAKE_COMMAND", "WORK_COMMAND", "Executor", "data_displacement"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from mnn.backends.cpu.steps import HostCall
 from mnn.backends.cpu.tables import Tables
 from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Tensor
 from mnn.compile.memory import round_up
+from mnn.records import dataclass
 
 __all__ = ["Instance", "Recipe"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from mnn.codegen.kernel import Buffer, Call, Pointer, Tensor
+from mnn.records import dataclass
 
 __all__ = ["HostCall", "LoopCall", "Step", "buffers_of", "calls_of"]
 

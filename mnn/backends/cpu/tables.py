@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from mnn.backends.cpu.fields import LOOP, MOVE, PATCH, ROW, RUN, WORD
 from mnn.backends.cpu.steps import LoopCall
 from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Pointer, Slot
+from mnn.records import dataclass
 
 __all__ = ["Places", "TableBuilder", "Tables"]
 
