@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,14 @@ from hypothesis import strategies as st
 pytest.importorskip("llvmlite", reason="code generation needs llvmlite")
 
 import mnn.ops  # noqa: F401  (operators bring their bodies)
+from mnn.codegen.emission import emit
 from mnn.codegen.kernel import CONSTANT, INPUT, OUTPUT, Buffer, Call, Epilogue, Tensor
 from mnn.codegen.program import Program, Step, constant_step
-from mnn.codegen.target import TARGETS
+from mnn.codegen.target import TARGETS, host_target
 from mnn.codegen.templates import gemm
+from mnn.codegen.templates.packing import Panels, pack
+from mnn.codegen.templates.pairs import pairs_along_rows
+from mnn.errors import CodegenError
 from tests.codegen.running import Runner
 
 Array = np.ndarray[Any, Any]
@@ -254,3 +258,199 @@ def judge(case: Case, got: Array) -> None:
 @given(case=cases(), chunk=st.sampled_from([0, 0, 1]))
 def test_any_product_agrees_with_numpy(target, case, chunk):
     judge(case, case.run(target, chunk))
+
+
+SIZES = [
+    (1, 1, 1),
+    (1, 700, 130),
+    (3, 64, 1000),
+    (4, 33, 17),
+    (14, 5, 16),
+    (15, 600, 31),
+    (130, 37, 50),
+    (257, 100, 3),
+    (300, 20, 1),
+    (70, 1030, 100),
+]
+
+
+@pytest.mark.parametrize("target", X86)
+@pytest.mark.parametrize("constant", [True, False], ids=["constant", "computed"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_many_blocks_split_anywhere(target, size, constant):
+    case = plain_case(*size, constant=constant)
+    whole = case.run(target)
+    judge(case, whole)
+    np.testing.assert_array_equal(case.run(target, chunk=1), whole)
+
+
+@pytest.mark.parametrize("target", X86)
+def test_columns_of_b_along_k(target):
+    for size in [(1, 100, 70), (2, 40, 9), (3, 17, 5), (4, 31, 64), (40, 64, 33), (20, 9, 50)]:
+        case = plain_case(*size, batch=(2,), constant=False)
+        case.b = placed(case.b.shape, INPUT, [0, 2, 1])
+        case.values[1] = (case.b, case.values[1][1])
+        judge(case, case.run(target))
+
+
+@pytest.mark.parametrize("target", X86)
+@pytest.mark.parametrize("size", [(1, 40, 40), (5, 40, 40), (20, 30, 3), (33, 70, 50)], ids=str)
+def test_special_values_stay_in_their_row_and_column(target, size):
+    m, k, n = size
+    case = plain_case(m, k, n)
+    a, b = case.value(case.a), case.value(case.b).copy()
+    a[m // 2, 3], a[0, 1], b[2, n - 1] = np.nan, np.inf, -np.inf
+    b[1, 0] = 0.0
+    case.b = placed(b.shape, CONSTANT, [0, 1], values=b)
+    case.values[1] = (case.b, b)
+    with np.errstate(all="ignore"):
+        expected = a.astype(np.float64) @ b.astype(np.float64) + case.value(case.bias)
+    got = case.run(target)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+    kept = np.isfinite(expected)
+    np.testing.assert_allclose(got[kept], expected[kept], atol=1e-4)
+    np.testing.assert_array_equal(got[~kept], expected[~kept].astype(np.float32))
+
+
+def test_sums_of_nothing_are_the_bias():
+    case = plain_case(3, 0, 20, batch=(2,))
+    got = case.run("avx512")
+    np.testing.assert_array_equal(got, np.broadcast_to(case.value(case.bias), got.shape))
+
+
+@pytest.mark.parametrize("size", [(0, 4, 5), (3, 4, 0)])
+def test_an_empty_result_needs_no_call(size):
+    assert plain_case(*size).calls("avx512") == []
+
+
+@pytest.mark.parametrize("target", X86)
+def test_long_sums_are_as_exact_as_short_ones(target):
+    case = plain_case(20, 6000, 40)
+    sums, _ = case.accumulated()
+    error = np.abs(case.run(target) - sums).max() / np.abs(sums).max()
+    assert error < 1e-6
+
+
+@pytest.mark.parametrize("target", X86)
+def test_rows_of_a_by_lane(target):
+    # The way of NEON, on vectors of this machine.
+    lanes = replace(TARGETS[target], lane_multiply=True)
+    for size in [(7, 3, 12), (7, 4, 12), (20, 39, 50)]:
+        case = plain_case(*size)
+        calls = gemm.lower(case.a, case.b, case.out, lanes, bias=case.bias)
+        runner = Runner(calls, lanes)
+        for tensor, array in case.values:
+            if not tensor.is_constant:
+                runner.write(tensor, array)
+        runner.run()
+        judge(case, runner.view(case.out).copy())
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=cases())
+def test_neon_needs_nothing_from_outside(case):
+    neon = TARGETS["neon"]
+    for call in case.calls("neon"):
+        text = call.kernel.build(neon).text()
+        emit(text, triple=neon.triple, cpu=neon.cpu, features=neon.features)
+
+
+def _bfloat16(values: Array) -> Array:
+    """Values rounded to the nearest bfloat16, of two equally near ones to the even one."""
+    exact = values.astype(np.float64)
+    unit = np.exp2(np.floor(np.log2(np.maximum(np.abs(exact), 1e-300))) - 7)
+    return np.round(exact / unit) * unit
+
+
+@pytest.mark.parametrize("size", [(1, 99, 70), (30, 33, 5), (50, 64, 48), (130, 700, 33)], ids=str)
+def test_low_precision_multiplies_bfloat16(size):
+    target = host_target()
+    case = plain_case(*size)
+    calls = gemm.lower(case.a, case.b, case.out, target, bias=case.bias, low=True)
+    runner = Runner(calls, target)
+    for tensor, array in case.values:
+        if not tensor.is_constant:
+            runner.write(tensor, array)
+    runner.run(chunk=1)
+    got = runner.view(case.out).copy()
+    if target.bfloat16:
+        case.values = [
+            (tensor, _bfloat16(array) if tensor is not case.bias else array)
+            for tensor, array in case.values
+        ]
+    judge(case, got)
+
+
+def test_bfloat16_kernels_are_made_for_machines_that_have_them():
+    target = replace(TARGETS["avx512"], features="+avx512bf16", bfloat16=True)
+    case = plain_case(20, 40, 40)
+    (call,) = gemm.lower(case.a, case.b, case.out, target, bias=case.bias, low=True)
+    assert call.scratch
+    emit(
+        call.kernel.build(target).text(),
+        triple=target.triple,
+        cpu=target.cpu,
+        features=target.features,
+    )
+
+
+def test_rounding_to_pairs():
+    values = np.array([[1.0, -0.0, np.inf, np.nan], [1 + 2**-8, 3e38, -np.inf, 1e-40]], np.float32)
+    pairs = pairs_along_rows(values)
+    low = (pairs << 16).view(np.float32)
+    high = (pairs & 0xFFFF0000).view(np.float32)
+    np.testing.assert_array_equal(low, [[1.0, -0.0, np.inf, np.nan]])
+    assert np.signbit(low[0, 1])
+    np.testing.assert_array_equal(high[0, [0, 2]], [1.0, -np.inf])
+    assert abs(high[0, 1] / 3e38 - 1) < 2**-8
+    np.testing.assert_array_equal(pairs_along_rows(values[:1]) >> 16, [[0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("target", X86)
+@pytest.mark.parametrize("order", [[0, 1, 2], [0, 2, 1], [1, 2, 0]], ids=str)
+def test_panels_of_constants_and_of_computed_matrices_are_equal(target, order):
+    rng = np.random.default_rng(5)
+    lanes = TARGETS[target].lanes
+    for depth, columns in [(1, 3), (5, 40), (20, 16), (33, 49), (64, 1), (17, 70)]:
+        value = _filled(rng, (2, depth, columns))
+        for vectors in (1, 2, 3):
+            panels = Panels(depth, columns, vectors, lanes)
+            known, none = pack(placed(value.shape, CONSTANT, order, values=value), panels, None)
+            assert not none
+            tensor = placed(value.shape, INPUT, order)
+            room, calls = pack(tensor, panels, TARGETS[target])
+            runner = Runner(calls, TARGETS[target])
+            runner.write(tensor, value)
+            runner.run(chunk=1)
+            made = runner.memory(room).bytes[: room.size].view(np.float32)
+            np.testing.assert_array_equal(made, known.array.reshape(-1))
+
+
+def test_what_does_not_fit_is_explained():
+    case = plain_case(3, 4, 5)
+    target = TARGETS["avx512"]
+    short = placed((3, 3), INPUT, [0, 1])
+    double = placed((3, 4), INPUT, [0, 1], dtype=np.float64)
+    vector = placed((4,), INPUT, [0])
+    for a, b, bias in [
+        (short, case.b, None),
+        (double, case.b, None),
+        (case.a, vector, None),
+        (case.a, case.b, vector),
+    ]:
+        with pytest.raises(CodegenError, match="matrix product"):
+            gemm.lower(a, b, case.out, target, bias=bias)
+    whole = Epilogue(TAILS["positive"].program, ())
+    with pytest.raises(CodegenError, match="bool"):
+        gemm.lower(case.a, case.b, case.out, target, epilogue=whole)
+    wrong = Epilogue(TAILS["residual"].program, (double,))
+    with pytest.raises(CodegenError, match="float64"):
+        gemm.lower(case.a, case.b, case.out, target, epilogue=wrong)
+
+
+def test_one_kernel_serves_many_sizes():
+    kernels = {
+        plain_case(m, k, n).calls("avx512")[-1].kernel
+        for m, k, n in [(196, 64, 384), (784, 32, 192), (3136, 24, 96), (196, 96, 64)]
+    }
+    assert len(kernels) == 1

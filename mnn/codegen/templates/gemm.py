@@ -39,10 +39,10 @@ _CONFLICT_BYTES = 4096
 """Rows at multiples of this distance compete for the same few places of a first-level cache."""
 _MANY_ROWS = 256
 """From so many rows of A on, packing B costs little beside the product."""
-_CACHE_BYTES = 384 * 1024
-"""Of a second-level cache, for one panel of B."""
-_BYTES_PER_GRAIN = 150_000
-"""Of B, read for dot products, that are worth handing to another thread."""
+_CACHE_BYTES = 1024 * 1024
+"""Of a second-level cache."""
+_BYTES_PER_ITEM, _BYTES_PER_GRAIN = 50_000, 300_000
+"""Of B, read for dot products: in one piece; and worth handing to another thread."""
 
 
 def lower(
@@ -167,7 +167,7 @@ def _dots(product: Product, ending: Ending, target: Target) -> Call:
     m, n, k = product.m, product.n, product.k
     columns = columns_at_once(target, m, n)
     groups = -(-n // columns)
-    block = max(1, min(groups, _BYTES_PER_GRAIN // (4 * k * columns)))
+    block = max(1, min(groups, _BYTES_PER_ITEM // (4 * k * columns)))
     blocks = -(-groups // block)
     bias, slots = _slots(product, ending)
     slots |= {
@@ -179,8 +179,8 @@ def _dots(product: Product, ending: Ending, target: Target) -> Call:
         "blocks": blocks,
     }
     kernel = DotProducts(m, columns, bias, len(product.batch), ending)
-    each = 4 * k * columns * block
-    return _call(kernel, kernel.fields(), slots, product, blocks, _BYTES_PER_GRAIN // each)
+    grain = _BYTES_PER_GRAIN // (4 * k * columns * block)
+    return _call(kernel, kernel.fields(), slots, product, blocks, grain)
 
 
 def _tiled(product: Product, ending: Ending, target: Target, low: bool) -> list[Call]:

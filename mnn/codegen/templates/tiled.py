@@ -27,8 +27,12 @@ __all__ = ["Blocks", "TiledProduct", "blocks_of", "tile_of"]
 
 _CACHE_BYTES = 384 * 1024
 """Of A, that a block may have: it stays in a second-level cache while B passes by."""
+_SMALL_BYTES = 128 * 1024
+"""Of B, that are read again at no cost."""
 _VECTORS_PER_MICROSECOND = 8000.0
 """Multiply-add instructions: two a cycle are usual."""
+_BYTES_PER_MICROSECOND = 100_000.0
+"""Of B, beyond the second-level cache."""
 
 _WIDE = {1: 16, 2: 8, 3: 7, 4: 6}
 _WIDE_FEW_REGISTERS = {1: 8, 2: 5, 3: 3, 4: 2}
@@ -247,18 +251,18 @@ def blocks_of(tile: Tile, batch: int, m: int, n: int, k: int, tiles: int, panels
     """Return how to share out a product of `tiles` times `panels` register tiles."""
     limit = max(1, _CACHE_BYTES // (4 * tile.rows * k)) if panels > 1 else tiles
     row_blocks, column_blocks = -(-tiles // limit), 1
-    time = batch * tiles * panels * tile.sums * (k + 4) / _VECTORS_PER_MICROSECOND
-    wanted = math.ceil(min(max(time / 5, 1), 32) / batch)
+    arithmetic = tiles * panels * tile.sums * (k + 4) / _VECTORS_PER_MICROSECOND
+    time = batch * max(arithmetic, 4 * k * n / _BYTES_PER_MICROSECOND)
+    wanted = math.ceil(min(max(time / 1.5, 1), 48) / batch)
     # Every block of rows reads B again, every block of columns A, which may have to be rounded.
+    most = max(row_blocks, tiles if 4 * k * n <= _SMALL_BYTES else tiles // 4)
     if n > m and tile.product == FLOAT32:
         column_blocks = min(panels, -(-wanted // row_blocks))
-        row_blocks = min(tiles, row_blocks * -(-wanted // (row_blocks * column_blocks)))
+        row_blocks = min(most, row_blocks * -(-wanted // (row_blocks * column_blocks)))
     else:
-        row_blocks = min(tiles, row_blocks * -(-wanted // row_blocks))
+        row_blocks = min(most, row_blocks * -(-wanted // row_blocks))
         column_blocks = min(panels, -(-wanted // row_blocks))
     block_tiles, block_panels = -(-tiles // row_blocks), -(-panels // column_blocks)
     row_blocks, column_blocks = -(-tiles // block_tiles), -(-panels // block_panels)
-    each = time / (batch * row_blocks * column_blocks)
-    return Blocks(
-        block_tiles, block_panels, row_blocks, column_blocks, max(1, math.floor(5 / each))
-    )
+    grain = math.floor(5 * batch * row_blocks * column_blocks / time)
+    return Blocks(block_tiles, block_panels, row_blocks, column_blocks, max(1, grain))
