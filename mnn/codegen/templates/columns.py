@@ -203,7 +203,7 @@ class _Positions:
             local = fresh
             for index in range(kernel.length):
                 local = self._position(*there(index), local, index)
-            return self._settled(state, local)
+            return local
         length = self.columns.argument(f"r{kernel.reduced - 1}")
         if not any(each.settles for each in self.every):
             with f.loop(0, length, carried=flattened(state)) as loop:

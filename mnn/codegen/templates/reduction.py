@@ -172,34 +172,33 @@ class Reduction:
         lost = k.add(k.sub(total, k.sub(made, part)), k.sub(b, part))
         return [made, k.add(rest, lost)]
 
-    def join_lasting(self, left: State, right: State) -> State:
-        """Return the lasting state of two."""
-        if not self.settles:
-            return self.join(left, right)
-        total, rest = self.settle(left, right[:1])
-        return [total, self.body(lanes_of(total.type)).add(rest, right[1])]
-
-    def fold(self, lasting: State) -> State:
-        """Return a lasting state of one lane."""
+    def fold(self, state: State) -> State:
+        """Return a local or lasting state as a local one of one lane."""
         f = self.function
-        lanes = lanes_of(lasting[0].type)
+        state = self._local(state)
+        lanes = lanes_of(state[0].type)
         while lanes > 1:
             lanes //= 2
-            low = [f.shuffle(each, None, list(range(lanes))) for each in lasting]
-            high = [f.shuffle(each, None, list(range(lanes, 2 * lanes))) for each in lasting]
+            low = [f.shuffle(each, None, list(range(lanes))) for each in state]
+            high = [f.shuffle(each, None, list(range(lanes, 2 * lanes))) for each in state]
             if lanes == 1:
-                low = [f.extract(each, 0) for each in lasting]
-                high = [f.extract(each, 1) for each in lasting]
-            lasting = self.join_lasting(low, high)
-        return lasting
+                low = [f.extract(each, 0) for each in state]
+                high = [f.extract(each, 1) for each in state]
+            state = self.join(low, high)
+        return state
 
-    def end(self, lasting: State) -> Value:
-        """Return the result of a lasting state."""
-        k = self.body(lanes_of(lasting[0].type))
-        if self.is_arg:
-            return k.convert(lasting[1], self.position, self.result)
-        if not self.settles:
-            return k.convert(lasting[0], self.compute, self.result)
-        total, rest = lasting
+    def _local(self, state: State) -> State:
+        """Return a state without what was lost by rounding, after adding it."""
+        if len(state) == 1 or not self.settles:
+            return state
+        total, rest = state
+        k = self.body(lanes_of(total.type))
         # The rest is NaN when the total is infinite.
-        return k.pick(k.compare("eq", rest, rest), k.add(total, rest), total)
+        return [k.pick(k.compare("eq", rest, rest), k.add(total, rest), total)]
+
+    def end(self, state: State) -> Value:
+        """Return the result of a local or lasting state."""
+        k = self.body(lanes_of(state[0].type))
+        if self.is_arg:
+            return k.convert(state[1], self.position, self.result)
+        return k.convert(self._local(state)[0], self.compute, self.result)

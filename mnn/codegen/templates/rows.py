@@ -179,7 +179,7 @@ class _Elements:
         """Build the work on all elements and return the lasting states."""
         f, row, lanes = self.function, self.row, self.rows.lanes
         if self.rows.kernel.length:
-            return self._in_registers(state)
+            return self._in_registers()
         start, end = row.start, row.end
         many = f.add(start, f.floor_to(f.sub(end, start), lanes * self.rows.units))
         state = self._main(state, start, many)
@@ -251,8 +251,11 @@ class _Elements:
         pairs = zip(reduction.start(self.rows.lanes), state, strict=True)
         return [self.function.insert(empty, single, 0) for empty, single in pairs]
 
-    def _in_registers(self, state: list[State]) -> list[State]:
-        """Build straight code for a row of known length; values stay for later passes."""
+    def _in_registers(self) -> list[State]:
+        """Build straight code for a row of known length; values stay for later passes.
+
+        Lanes get few elements each, so the local states will do.
+        """
         f, lanes, length = self.function, self.rows.lanes, self.rows.kernel.length
         units = 4
         local = [[each.start(lanes) for each in self.reductions] for _ in range(units)]
@@ -267,10 +270,10 @@ class _Elements:
         for place in range(whole, length):
             singles = self._block(place, 0, 1, None, singles)
         result = []
-        for n, (each, lasting) in enumerate(zip(self.reductions, state, strict=True)):
-            made = each.settle(lasting, tree(each, [group[n] for group in local]))
+        for n, each in enumerate(self.reductions):
+            made = tree(each, [group[n] for group in local])
             if whole < length:
-                made = each.settle(made, self._widened(each, singles[n]))
+                made = each.join(made, self._widened(each, singles[n]))
             result.append(made)
         return result
 

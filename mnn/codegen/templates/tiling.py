@@ -18,8 +18,8 @@ from mnn.codegen.templates.transpose import (
     TAKING_TURNS,
     TileKernel,
     tile_lanes,
-    tile_rows,
 )
+from mnn.codegen.templates.turning import tile_rows
 
 __all__ = ["lower_tiles"]
 

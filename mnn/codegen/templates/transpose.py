@@ -12,25 +12,24 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from mnn.codegen.builder import Function, Index, Module, Value, vector
+from mnn.codegen.builder import Function, Index, Module, Value
 from mnn.codegen.kernel import Kernel
 from mnn.codegen.program import Program
 from mnn.codegen.target import Target
-from mnn.codegen.templates import shuffles
 from mnn.codegen.templates.access import (
     ONE,
     Stream,
     computed,
     in_memory,
     masks_tails,
-    memory_type,
     odometer,
     tail_mask,
     vector_lanes,
 )
 from mnn.codegen.templates.schedule import is_constant, make_schedule, used_dtypes, values_of
+from mnn.codegen.templates.turning import Turned, load_turns, store_turns, tile_rows
 
-__all__ = ["BLOCK_TILES", "CROSS", "TAKING_TURNS", "TileKernel", "tile_lanes", "tile_rows"]
+__all__ = ["BLOCK_TILES", "CROSS", "TAKING_TURNS", "TileKernel", "tile_lanes"]
 
 CROSS, TAKING_TURNS = "cross", "turns"
 """More ways than those of `access`: neighbours lie along the cross axis; or they do so and there is
@@ -43,11 +42,6 @@ BLOCK_TILES = 32
 def tile_lanes(program: Program, target: Target) -> int:
     """Return the lanes of a tile: those of a vector, but at most 16."""
     return min(16, vector_lanes(target, used_dtypes(program)))
-
-
-def tile_rows(lanes: int, rows: int) -> int:
-    """Return the rows of a tile: a power of two; `rows` is the cross axis when small, or 0."""
-    return min(lanes, 1 << (rows - 1).bit_length()) if rows else lanes
 
 
 @dataclass(frozen=True)
@@ -315,82 +309,34 @@ class _Tiles:
             return tail_mask(f, rows, self.size, self.widest)
         return None
 
-    def _column_pointer(self, tile: _Tile, number: int, column: int) -> Value:
-        f, place = self.function, self.function.constant(column)
-        if tile.count is not None:
-            place = f.value(f.min(column, f.sub(tile.count, 1)))
-        stride = self._argument(f"{self.kernel.operands[number]}long")
-        return f.offset(tile.pointers[number], f.mul(place, stride))
+    def _turned(self, tile: _Tile, number: int) -> Turned:
+        """Return an operand that lies along the cross axis."""
+        return Turned(
+            self.dtypes[number],
+            tile.pointers[number],
+            self._argument(f"{self.kernel.operands[number]}long"),
+            self.lanes,
+            self.size,
+            self.kernel.rows,
+            self._cross_mask(tile),
+            tile.count,
+            self.masks_rows,
+        )
 
     def _load_turned(self, tile: _Tile, number: int) -> list[Value]:
         """Return the rows of an operand that lies along the cross axis, as they are in memory."""
-        f, memory, rows = self.function, memory_type(self.dtypes[number]), self.kernel.rows
-        size = np.dtype(self.dtypes[number]).itemsize
-        if self.kinds[number] == TAKING_TURNS:
-            start = tile.pointers[number]
-            if self.kernel.backwards[number]:
-                start = f.offset(start, -(rows - 1) * size)
-            kind = vector(self.lanes, memory)
-            loaded = [
-                f.load(kind, f.offset(start, each * self.lanes * size), size)
-                for each in range(rows)
-            ]
-            channels = shuffles.apart(f, loaded)
-            return channels[::-1] if self.kernel.backwards[number] else channels
-        mask = self._cross_mask(tile)
-        kind = vector(self.size, memory)
-        columns = []
-        for column in range(self.lanes):
-            place = self._column_pointer(tile, number, column)
-            if mask is None or self.size == 1:
-                columns.append(f.load(kind, place, size))
-            elif self.masks_rows:
-                columns.append(f.load_masked(kind, place, mask, size))
-            else:
-                single = f.undefined(kind)
-                for row in range(rows):
-                    item = f.load(memory, f.offset(place, row * size), size)
-                    single = f.insert(single, item, row)
-                columns.append(single)
-        wide = [shuffles.joined(f, columns[row :: self.size]) for row in range(self.size)]
-        return shuffles.transposed(f, wide)
+        f, kernel = self.function, self.kernel
+        if self.kinds[number] == CROSS:
+            return self._turned(tile, number).load(f)
+        pointer, dtype = tile.pointers[number], self.dtypes[number]
+        back = kernel.backwards[number]
+        return load_turns(f, dtype, pointer, self.lanes, kernel.rows, backwards=back)
 
     def _store_turned(self, tile: _Tile, number: int, values: list[Value]) -> None:
         """Write the rows of an operand that lies along the cross axis."""
-        f, rows = self.function, self.kernel.rows
-        size = np.dtype(self.dtypes[number]).itemsize
-        if self.kinds[number] == TAKING_TURNS:
-            start = tile.pointers[number]
-            if self.kernel.backwards[number]:
-                start = f.offset(start, -(rows - 1) * size)
-                values = values[::-1]
-            for each, value in enumerate(shuffles.together(f, values)):
-                f.store(value, f.offset(start, each * self.lanes * size), size)
+        f, kernel = self.function, self.kernel
+        if self.kinds[number] == CROSS:
+            self._turned(tile, number).store(f, values)
             return
-        values = values + [values[0]] * (self.size - len(values))
-        mask = self._cross_mask(tile)
-        for row, wide in enumerate(shuffles.transposed(f, values)):
-            for block, value in enumerate(shuffles.parts(f, wide, self.size)):
-                column = block * self.size + row
-                self._store_column(tile, number, column, value, mask)
-
-    def _store_column(
-        self, tile: _Tile, number: int, column: int, value: Value, mask: Value | None
-    ) -> None:
-        f, rows = self.function, self.kernel.rows
-        size = np.dtype(self.dtypes[number]).itemsize
-        place = self._column_pointer(tile, number, column)
-        if tile.count is not None:
-            exists = f.splat(f.compare("slt", column, tile.count), self.size)
-            mask = exists if mask is None else f.both(mask, exists)
-        if mask is None:
-            f.store(value, place, size)
-        elif self.masks_rows:
-            if self.size == 1:
-                with f.when(mask):
-                    f.store(value, place, size)
-            else:
-                f.store_masked(value, place, mask, size)
-        else:
-            for row in range(rows):
-                f.store(f.extract(value, row), f.offset(place, row * size), size)
+        pointer, dtype = tile.pointers[number], self.dtypes[number]
+        store_turns(f, dtype, pointer, values, backwards=kernel.backwards[number])
