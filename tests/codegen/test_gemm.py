@@ -20,8 +20,9 @@ from mnn.codegen.kernel import CONSTANT, INPUT, OUTPUT, Buffer, Call, Epilogue, 
 from mnn.codegen.program import Program, Step, constant_step
 from mnn.codegen.target import TARGETS, host_target
 from mnn.codegen.templates import gemm
-from mnn.codegen.templates.packing import Panels, pack
+from mnn.codegen.templates.packing import Panels, has_pairs, pack
 from mnn.codegen.templates.pairs import pairs_along_rows
+from mnn.codegen.templates.tile import PAIRS
 from mnn.errors import CodegenError
 from tests.codegen.running import Runner
 
@@ -362,10 +363,14 @@ def _bfloat16(values: Array) -> Array:
     return np.round(exact / unit) * unit
 
 
-@pytest.mark.parametrize("size", [(1, 99, 70), (30, 33, 5), (50, 64, 48), (130, 700, 33)], ids=str)
-def test_low_precision_multiplies_bfloat16(size):
+@pytest.mark.parametrize("b_is", ["constant", "computed", "transposed"])
+@pytest.mark.parametrize("size", [(1, 99, 70), (60, 33, 5), (50, 64, 48), (130, 700, 33)], ids=str)
+def test_low_precision_multiplies_bfloat16(size, b_is):
     target = host_target()
-    case = plain_case(*size)
+    case = plain_case(*size, constant=b_is == "constant")
+    if b_is == "transposed":
+        case.b = placed(case.b.shape, INPUT, [1, 0])
+        case.values[1] = (case.b, case.values[1][1])
     calls = gemm.lower(case.a, case.b, case.out, target, bias=case.bias, low=True)
     runner = Runner(calls, target)
     for tensor, array in case.values:
@@ -373,12 +378,31 @@ def test_low_precision_multiplies_bfloat16(size):
             runner.write(tensor, array)
     runner.run(chunk=1)
     got = runner.view(case.out).copy()
-    if target.bfloat16:
+    if getattr(calls[-1].kernel, "product", "") == PAIRS:
         case.values = [
             (tensor, _bfloat16(array) if tensor is not case.bias else array)
             for tensor, array in case.values
         ]
     judge(case, got)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [0, 2, 1]], ids=str)
+def test_pairs_of_constants_and_of_computed_matrices_are_equal(order):
+    target = host_target()
+    rng = np.random.default_rng(5)
+    for depth, columns in [(5, 40), (32, 16), (34, 49), (64, 70), (97, 33)]:
+        value = _filled(rng, (2, depth, columns))
+        tensor = placed(value.shape, INPUT, order)
+        if not has_pairs(tensor, target):
+            continue
+        panels = Panels(-(-depth // 2), columns, 2, target.lanes)
+        known, _ = pack(placed(value.shape, CONSTANT, order, values=value), panels, target, PAIRS)
+        room, calls = pack(tensor, panels, target, PAIRS)
+        runner = Runner(calls, target)
+        runner.write(tensor, value)
+        runner.run(chunk=1)
+        made = runner.memory(room).bytes[: room.size].view(np.uint32)
+        np.testing.assert_array_equal(made, known.array.reshape(-1).view(np.uint32))
 
 
 def test_bfloat16_kernels_are_made_for_machines_that_have_them():

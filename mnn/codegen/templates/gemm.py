@@ -26,7 +26,7 @@ from mnn.codegen.target import Target
 from mnn.codegen.templates import relayout
 from mnn.codegen.templates.dots import MOST_ROWS, DotProducts, columns_at_once
 from mnn.codegen.templates.epilogue import Ending, ending_of
-from mnn.codegen.templates.packing import Panels, pack
+from mnn.codegen.templates.packing import Panels, has_pairs, pack
 from mnn.codegen.templates.pairs import row_bytes
 from mnn.codegen.templates.product import BIAS_EACH, BIAS_ONE, NO_BIAS, Product
 from mnn.codegen.templates.tile import FLOAT32, LONG_SUM, PAIRS, Tile
@@ -37,6 +37,8 @@ __all__ = ["lower"]
 
 _CONFLICT_BYTES = 4096
 """Rows at multiples of this distance compete for the same few places of a first-level cache."""
+_ROWS_FOR_PAIRS = 48
+"""From so many rows of A on, rounding a B that has to be packed for it pays."""
 _MANY_ROWS = 256
 """From so many rows of A on, packing B costs little beside the product."""
 _CACHE_BYTES = 1024 * 1024
@@ -187,10 +189,11 @@ def _tiled(product: Product, ending: Ending, target: Target, low: bool) -> list[
     """Return the calls of a product in register tiles."""
     m, n, k, b = product.m, product.n, product.k, product.b
     lanes = target.lanes
-    kind = PAIRS if low and target.bfloat16 and b.is_constant else FLOAT32
+    worth = b.is_constant or m >= _ROWS_FOR_PAIRS
+    kind = PAIRS if low and worth and has_pairs(b, target) else FLOAT32
     steps = -(-k // 2) if kind == PAIRS else k
     few_rows = k * 4 >= _CONFLICT_BYTES and product.a.strides[-2] * 4 % _CONFLICT_BYTES == 0
-    packed = not _stays(product, lanes)
+    packed = kind == PAIRS or not _stays(product, lanes)
     rows, vectors = tile_of(
         target, m, n, steps, few_rows=few_rows and kind == FLOAT32, in_place=not packed
     )

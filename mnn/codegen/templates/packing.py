@@ -18,12 +18,12 @@ from mnn.codegen.body import Body
 from mnn.codegen.builder import F32, Function, Index, Module, Value, vector
 from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot, Tensor
 from mnn.codegen.target import Target
-from mnn.codegen.templates.pairs import pairs_along_rows
+from mnn.codegen.templates.pairs import neighbours, pairs_along_rows, side_by_side
 from mnn.codegen.templates.relayout import transposed
 from mnn.codegen.templates.tile import FLOAT32, PAIRS
 from mnn.codegen.templates.window import split
 
-__all__ = ["PackKernel", "Panels", "pack"]
+__all__ = ["PackKernel", "Panels", "has_pairs", "pack"]
 
 Array = np.ndarray[Any, Any]
 
@@ -92,14 +92,34 @@ class Panels:
             last[:, each] = matrix[:, first : first + lanes]
 
 
+def _order(b: Tensor, lanes: int) -> str:
+    """Return what lies together in b, where that fills vectors."""
+    depth, columns = b.shape[-2:]
+    if columns >= lanes and b.strides[-1] == 1:
+        return ROWS
+    if columns >= lanes and depth >= lanes and b.strides[-2] == 1:
+        return COLUMNS
+    return ELEMENTS
+
+
+def has_pairs(b: Tensor, target: Target) -> bool:
+    """True when `pack` can make PAIRS of b for the target."""
+    if not target.bfloat16:
+        return False
+    order = _order(b, target.lanes)
+    # Squares along k hold twice as many elements; those of an odd depth would begin in a pair.
+    even = b.shape[-2] % 2 == 0 and b.shape[-2] >= 2 * target.lanes
+    return b.is_constant or order == ROWS or (order == COLUMNS and even)
+
+
 def pack(
     b: Tensor, panels: Panels, target: Target, product: str = FLOAT32
 ) -> tuple[Buffer, list[Call]]:
     """Return the panels of every matrix of `b`, one after the other, and the calls that make them.
 
     Args:
-        b: (batch..., depth, columns) of float32; for PAIRS a constant, of depth twice that of the
-            panels or one less.
+        b: (batch..., depth, columns) of float32; for PAIRS one that `has_pairs`, of depth twice
+            that of the panels or one less.
     """
     batch = math.prod(b.shape[:-2])
     if b.is_constant:
@@ -116,12 +136,7 @@ def pack(
         return Buffer(batch * panels.bytes, CONSTANT, make=make, name="panels"), []
     room = Buffer(batch * panels.bytes, name="panels")
     depth, columns = b.shape[-2:]
-    order = ELEMENTS
-    if columns >= panels.lanes:
-        if b.strides[-1] == 1:
-            order = ROWS
-        elif (b.strides[-2] == 1 or depth == 1) and depth >= panels.lanes:
-            order = COLUMNS
+    order = _order(b, panels.lanes)
     slots: list[Slot] = [b.pointer, Pointer(room), 4 * b.strides[-2], 4 * b.strides[-1]]
     slots += [depth, columns, panels.count, panels.full, panels.panel_bytes, panels.bytes]
     for size, stride in zip(b.shape[:-2], b.strides[:-2], strict=True):
@@ -129,7 +144,7 @@ def pack(
     part = 8 * depth * panels.lanes
     return room, [
         Call(
-            PackKernel(order, panels.vectors, panels.tail, panels.lanes, len(b.shape) - 2),
+            PackKernel(order, panels.vectors, panels.tail, panels.lanes, len(b.shape) - 2, product),
             tuple(slots),
             items=batch * panels.count,
             grain=max(1, 100_000 // part),
@@ -148,6 +163,7 @@ class PackKernel(Kernel):
         vectors, tail: of a panel, of the last panel if that is another.
         lanes: of a vector.
         batch: number of batch axes.
+        product: FLOAT32 or PAIRS.
     """
 
     order: str
@@ -155,6 +171,7 @@ class PackKernel(Kernel):
     tail: int
     lanes: int
     batch: int
+    product: str
 
     def build(self, target: Target) -> Module:
         """Return the code."""
@@ -193,9 +210,24 @@ class PackKernel(Kernel):
         first: Index,
     ) -> None:
         """Build the copy of vectors."""
-        with f.loop(0, block.depth) as loop:
-            value = f.load(vector(self.lanes, F32), f.offset(source, f.mul(loop.index, block.b_k)))
-            f.store(value, f.offset(goal, f.mul(loop.index, step)), align=4 * self.lanes)
+
+        def load(k: Index) -> Value:
+            return f.load(vector(self.lanes, F32), f.offset(source, f.mul(k, block.b_k)))
+
+        def store(value: Value, place: Index) -> None:
+            f.store(value, f.offset(goal, f.mul(place, step)), align=4 * self.lanes)
+
+        if self.product == FLOAT32:
+            with f.loop(0, block.depth) as loop:
+                store(load(loop.index), loop.index)
+            return
+        half = f.div(block.depth, 2)
+        with f.loop(0, half) as loop:
+            k = f.mul(loop.index, 2)
+            store(side_by_side(f, load(k), load(f.add(k, 1))), loop.index)
+        with f.when(f.compare("ne", f.mul(half, 2), block.depth)):
+            zero = Body(f, self.lanes, np.dtype(np.float32)).const(0.0)
+            store(side_by_side(f, load(f.mul(half, 2)), zero), half)
 
     def _columns(
         self,
@@ -207,15 +239,19 @@ class PackKernel(Kernel):
         first: Index,
     ) -> None:
         """Build the transposition of squares; the last one overlaps the one before."""
-        blocks = f.div(f.add(block.depth, self.lanes - 1), self.lanes)
-        with f.loop(0, blocks) as loop:
-            k = f.min(f.mul(loop.index, self.lanes), f.sub(block.depth, self.lanes))
-            place = f.offset(source, f.mul(k, 4))
-            columns = [
-                f.load(vector(self.lanes, F32), f.offset(place, f.mul(block.b_n, each)))
-                for each in range(self.lanes)
-            ]
-            place = f.offset(goal, f.mul(k, step))
+        ratio = 1 if self.product == FLOAT32 else 2
+        length = ratio * self.lanes
+        with f.loop(0, f.div(f.add(block.depth, length - 1), length)) as loop:
+            k = f.min(f.mul(loop.index, length), f.sub(block.depth, length))
+            columns = []
+            for each in range(self.lanes):
+                place = f.offset(source, f.add(f.mul(k, 4), f.mul(block.b_n, each)))
+                parts = [
+                    f.load(vector(self.lanes, F32), f.offset(place, 4 * self.lanes * part))
+                    for part in range(ratio)
+                ]
+                columns.append(parts[0] if ratio == 1 else neighbours(f, *parts))
+            place = f.offset(goal, f.mul(f.div(k, ratio), step))
             for each, value in enumerate(transposed(f, columns)):
                 f.store(value, f.offset(place, f.mul(step, each)), align=4 * self.lanes)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mnn.codegen.builder import F32, Function, Index, Value, vector
+from mnn.codegen.builder import F32, I32, Function, Index, Value, vector
 
-__all__ = ["pairs_along_rows", "row_bytes", "store_pairs"]
+__all__ = ["neighbours", "pairs_along_rows", "row_bytes", "side_by_side", "store_pairs"]
 
 Array = np.ndarray[Any, Any]
 
@@ -62,7 +62,26 @@ def store_pairs(f: Function, source: Value, count: Index, goal: Value) -> None:
         _store(f, halves, f.offset(goal, f.mul(loop.index, 2)))
 
 
+def side_by_side(f: Function, low: Value, high: Value) -> Value:
+    """Return the pairs of two vectors of 16 float32: <16 x i32>, `low` in the lower halves."""
+    order = [lane // 2 + 16 * (lane % 2) for lane in range(_STEP)]
+    return _integers(f, f.shuffle(_joined(f, low, high), None, order))
+
+
+def neighbours(f: Function, low: Value, high: Value) -> Value:
+    """Return the pairs of 32 neighbouring float32 in two vectors: <16 x i32>."""
+    return _integers(f, _joined(f, low, high))
+
+
 def _store(f: Function, halves: list[Value], goal: Value) -> None:
-    low, high = halves
+    f.store(_joined(f, *halves), goal, align=64)
+
+
+def _joined(f: Function, low: Value, high: Value) -> Value:
     name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
-    f.store(f.intrinsic(name, vector(_STEP, "bfloat"), [high, low]), goal, align=64)
+    return f.intrinsic(name, vector(_STEP, "bfloat"), [high, low])
+
+
+def _integers(f: Function, value: Value) -> Value:
+    kind = vector(_STEP // 2, I32)
+    return f.make(f"bitcast {value.type} {value.text} to {kind}", kind)
