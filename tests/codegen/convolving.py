@@ -9,7 +9,7 @@ import numpy as np
 
 from mnn.codegen.kernel import CONSTANT, INPUT, Call, Epilogue, Tensor
 from mnn.codegen.program import Program, Step, constant_step
-from mnn.codegen.target import TARGETS
+from mnn.codegen.target import TARGETS, host_target
 from mnn.codegen.templates import conv
 from mnn.ops.reference import conv as reference
 from tests.codegen.imaging import channels_last, result
@@ -55,6 +55,7 @@ def check(
 
     Args:
         shape: of the input, channels first.
+        target: name of a description; "host" is what this machine has.
         constant: weight and bias are known beforehand.
         last: the input has neighbouring channels, otherwise neighbouring columns.
         residual: a tensor is added, scaled by channel and clipped.
@@ -98,18 +99,19 @@ def check(
         inputs.append((held, added))
         epilogue = add_scale_clip(held, filled(scale, CONSTANT))
     out = result(expected.shape)
+    chosen = host_target() if target == "host" else TARGETS[target]
     function = conv.lower_transpose if transpose else conv.lower
     calls = function(
         source,
         factor,
         out,
-        TARGETS[target],
+        chosen,
         bias=summand,
         epilogue=epilogue,
         low=low,
         **attributes,
     )
-    (found,) = run(calls, inputs, [out], target=TARGETS[target], chunk=chunk)
+    (found,) = run(calls, inputs, [out], target=chosen, chunk=chunk)
     if expected.size:
         error = np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-6)
         assert error < tolerance, f"{[each.label for each in calls]}: error {error}"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnn.codegen.kernel import CONSTANT, OUTPUT, Buffer, Tensor
-from mnn.codegen.target import TARGETS
+from mnn.codegen.target import TARGETS, host_target
 from mnn.codegen.templates import conv
 from mnn.errors import CodegenError
 from mnn.ops.reference import conv as reference
@@ -174,6 +174,25 @@ def test_slices_and_planes_of_outputs(target: str, kernel: Any, pads: Any) -> No
         calls = conv.lower(part, constant, out, TARGETS[target], bias=None, **attributes)
         (found,) = run(calls, [(whole, wide)], [out], target=TARGETS[target])
         np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.skipif(not host_target().bfloat16, reason="this machine has no bfloat16 products")
+@pytest.mark.parametrize(
+    ("shape", "kernel", "outputs", "options"),
+    [
+        ((1, 64, 14, 14), (3, 3), 64, {"pads": ONE, "stride": (2, 2)}),
+        ((2, 18, 9, 11), (3, 5), 37, {"pads": ((2, 0), (1, 3)), "dilation": (2, 2)}),
+        ((1, 512, 7, 7), (3, 3), 48, {"pads": ONE}),
+        ((1, 32, 9, 9), (1, 1), 48, {"stride": (2, 2)}),
+        ((1, 40, 9, 9), (3, 3), 40, {"groups": 2}),
+        ((1, 15, 9, 9), (3, 3), 20, {"pads": ONE}),
+        ((1, 3, 20, 20), (3, 3), 20, {"last": False}),
+    ],
+)
+def test_low_precision(
+    shape: tuple[int, ...], kernel: Any, outputs: int, options: dict[str, Any]
+) -> None:
+    check(shape, kernel, outputs, "host", low=True, tolerance=1e-2, chunk=1, **options)
 
 
 def test_what_is_refused() -> None:

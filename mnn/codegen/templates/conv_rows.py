@@ -30,7 +30,15 @@ from mnn.codegen.templates.convolution import (
 )
 from mnn.codegen.templates.epilogue import Ending, load_columns
 from mnn.codegen.templates.packing import Panels, pack
-from mnn.codegen.templates.tile import StridedRows, Tile, accumulate
+from mnn.codegen.templates.tile import (
+    FLOAT32,
+    LONG_SUM,
+    PAIRS,
+    StridedRows,
+    Tile,
+    accumulate,
+    zeros,
+)
 from mnn.codegen.templates.tiled import tile_of
 from mnn.codegen.templates.window import split
 
@@ -73,14 +81,17 @@ class _Plan:
         self.depth, self.height, self.width = out.shape[1:4]
         self.planar = problem.inputs > 1 and x.strides[-1] != 1
         self.planes = problem.inputs if self.planar else 1
-        self.pixel = 4 * (problem.inputs // self.planes)
+        self.product = PAIRS if problem.pairs else FLOAT32
+        self.size = 2 if self.product == PAIRS else 4
+        self.pixel = self.size * (problem.inputs // self.planes)
         self.direct = not window.taps or (
-            not self.planar
+            self.product == FLOAT32
+            and not self.planar
             and all(
                 window.inside(axis, x.shape[1 + axis], out.shape[1 + axis]) for axis in range(3)
             )
         )
-        dense = not self.direct or 4 * x.strides[3] == self.pixel
+        dense = not self.direct or self.size * x.strides[3] == self.pixel
         self.joined = window.kernel[2] == 1 or (dense and window.dilation[2] == 1)
         depth, height, width = window.kernel
         self.steps = self.pixel // 4 * (width if self.joined else 1)
@@ -89,7 +100,7 @@ class _Plan:
         if not self.terms:
             self.steps, self.taps = 1, 0
         rows, vectors = tile_of(target, self.width, problem.outputs, max(self.terms, 1))
-        self.tile = Tile(rows, vectors, target.lanes)
+        self.tile = Tile(rows, vectors, target.lanes, self.product)
         self.panels = Panels(self.terms, problem.outputs, vectors, target.lanes)
         self._cut()
 
@@ -183,6 +194,7 @@ class _Plan:
             blocked=self.partial_bytes > 0,
             narrow=problem.outputs < self.tile.lanes,
             far=self.panels.bytes > _FAR_BYTES,
+            long=self.terms > 2 * LONG_SUM and self.steps >= LONG_SUM // 4,
             ending=problem.ending,
         )
         return [
@@ -225,7 +237,7 @@ class _Plan:
             return problem.bias_pointer, []
         groups, outputs = weight.shape[:2]
         order = (0, 2, 3, 4, 5, 1) if self.planar else (0, 3, 4, 5, 2, 1)
-        shape = (groups, self.terms, outputs)
+        shape = (groups, self.terms * (4 // self.size), outputs)
         calls: list[Call] = []
         if weight.is_constant:
             size = 4 * math.prod(shape)
@@ -238,7 +250,7 @@ class _Plan:
             room = Buffer(4 * math.prod(shape), name="weights")
             moved = weight.permuted(order)
             calls = relayout.lower(moved, contiguous(room, moved.shape, _FLOAT), target)
-        packed, more = pack(contiguous(room, shape, _FLOAT), self.panels, target)
+        packed, more = pack(contiguous(room, shape, _FLOAT), self.panels, target, self.product)
         return Pointer(packed), [*calls, *more]
 
 
@@ -254,6 +266,7 @@ class RowsKernel(Kernel):
         blocked: the taps are cut into blocks, with sums in memory in between.
         narrow: a group has fewer outputs than a vector has lanes.
         far: weights are asked for in advance.
+        long: sums are so long that parts of them are summed apart, with less rounding.
     """
 
     tile: Tile
@@ -263,6 +276,7 @@ class RowsKernel(Kernel):
     blocked: bool
     narrow: bool
     far: bool
+    long: bool
     ending: Ending
 
     def fields(self) -> str:
@@ -375,19 +389,30 @@ class _Item:
         """Build the copy of neighbouring pixels."""
         f, a = self.f, self.a
         lanes, size = f.target.lanes, f.target.vector_bytes
+        wide = 1 if self.kernel.tile.product == FLOAT32 else 2
+        pixel = f.mul(a.pixel, wide)
         # Pixels without gaps are copied as one long pixel.
-        dense = f.compare("eq", a.xw, a.pixel)
+        dense = f.compare("eq", a.xw, pixel)
         turns = f.select(dense, f.constant(1), f.value(pixels))
-        length = f.select(dense, f.value(f.mul(pixels, a.pixel)), a.pixel)
-        with f.loop(0, turns) as pixel:
-            read = f.offset(source, f.mul(pixel.index, a.xw))
-            write = f.offset(goal, f.mul(pixel.index, a.pixel))
+        length = f.select(dense, f.value(f.mul(pixels, pixel)), f.value(pixel))
+        with f.loop(0, turns) as loop:
+            read = f.offset(source, f.mul(loop.index, a.xw))
+            write = f.offset(goal, f.mul(loop.index, a.pixel))
             whole = f.floor_to(length, size)
-            with f.loop(0, whole, size) as loop:
-                value = f.load(vector(lanes, F32), f.offset(read, loop.index))
-                f.store(value, f.offset(write, loop.index))
-            with f.loop(whole, length, 4) as loop:
-                f.store(f.load(F32, f.offset(read, loop.index)), f.offset(write, loop.index))
+            self._convert(read, write, 0, whole, lanes, wide)
+            self._convert(read, write, whole, length, 1, wide)
+
+    def _convert(
+        self, read: Value, write: Value, start: Index, end: Index, lanes: int, wide: int
+    ) -> None:
+        """Build the copy of bytes start..end, `wide` of which become one."""
+        f = self.f
+        with f.loop(start, end, 4 * lanes) as loop:
+            value = f.load(vector(lanes, F32), f.offset(read, loop.index))
+            if wide > 1:
+                kind = vector(lanes, "bfloat")
+                value = f.make(f"fptrunc {value.type} {value.text} to {kind}", kind)
+            f.store(value, f.offset(write, f.div(loop.index, wide)), align=4 // wide)
 
     # --- products --------------------------------------------------------------------------------
 
@@ -463,21 +488,38 @@ class _Item:
         last: Index,
     ) -> list[Value]:
         """Return sums plus the products of some taps."""
-        f, a = self.f, self.a
+        f, a, kernel = self.f, self.a, self.kernel
         size = f.mul(a.steps, tile.panel_step)
-        with f.loop(first, last, carried=sums) as loop:
-            distance = f.load(I64, f.offset(a.taps, f.mul(loop.index, 8)), align=8)
-            moved = replace(rows, base=f.offset(rows.base, distance))
-            loop.next = accumulate(
+        k = Body(f, tile.lanes, _FLOAT)
+
+        def products(held: Sequence[Value], base: Value, weights: Value, steps: Index) -> Any:
+            return accumulate(
                 f,
                 tile,
-                loop.carried,
-                moved,
-                f.offset(panel, f.mul(loop.index, size)),
-                a.steps,
+                held,
+                replace(rows, base=base),
+                weights,
+                steps,
                 align=4 * tile.lanes,
-                ahead=_AHEAD if self.kernel.far else 0,
+                ahead=_AHEAD if kernel.far else 0,
             )
+
+        with f.loop(first, last, carried=sums) as loop:
+            distance = f.load(I64, f.offset(a.taps, f.mul(loop.index, 8)), align=8)
+            base = f.offset(rows.base, distance)
+            weights = f.offset(panel, f.mul(loop.index, size))
+            if not kernel.long:
+                loop.next = products(loop.carried, base, weights, a.steps)
+            else:
+                with f.turns(0, a.steps, LONG_SUM, loop.carried) as blocks:
+                    found = products(
+                        zeros(f, tile),
+                        f.offset(base, f.mul(blocks.index, 4)),
+                        f.offset(weights, f.mul(blocks.index, tile.panel_step)),
+                        f.min(f.sub(a.steps, blocks.index), LONG_SUM),
+                    )
+                    blocks.next = [k.add(*each) for each in zip(blocks.carried, found, strict=True)]
+                loop.next = blocks.results
         return loop.results
 
     def _save(self, sums: Sequence[Value], place: Value) -> None:

@@ -61,6 +61,12 @@ class Convolution:
         return self.weight.shape[2]
 
     @property
+    def pairs(self) -> bool:
+        """True when products of bfloat16 pairs are wanted and possible: channels go in pairs."""
+        known = self.weight.is_constant and self.x.strides[-1] == 1
+        return self.low and self.target.bfloat16 and known and self.inputs % 2 == 0
+
+    @property
     def work(self) -> int:
         """Multiply-adds."""
         return self.out.size * self.inputs * self.window.taps
