@@ -55,7 +55,7 @@ def test_sizes_and_borders(
         assert len(shape) == 3 or f"winograd {size}" in labels(calls)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_random_shapes(data: st.DataObject) -> None:
     draw = data.draw

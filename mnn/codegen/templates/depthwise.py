@@ -47,7 +47,8 @@ _SPLIT_ROWS = 16
 
 def suits(problem: Convolution) -> bool:
     """True when several groups fit in a vector: that is faster than one product per group."""
-    return problem.groups > 1 and _lanes(problem) >= 2 * problem.outputs
+    narrow = problem.groups > 1 and _lanes(problem) >= 2 * problem.outputs
+    return narrow and problem.window.taps > 0
 
 
 def _lanes(problem: Convolution) -> int:
