@@ -421,6 +421,7 @@ def test_bfloat16_kernels_are_made_for_machines_that_have_them():
 def test_rounding_to_pairs():
     values = np.array([[1.0, -0.0, np.inf, np.nan], [1 + 2**-8, 3e38, -np.inf, 1e-40]], np.float32)
     pairs = pairs_along_rows(values)
+    np.testing.assert_array_equal(pairs_along_rows(np.asfortranarray(values)), pairs)
     low = (pairs << 16).view(np.float32)
     high = (pairs & 0xFFFF0000).view(np.float32)
     np.testing.assert_array_equal(low, [[1.0, -0.0, np.inf, np.nan]])
