@@ -16,7 +16,8 @@ from mnn.codegen.kernel import OUTPUT, Buffer, Tensor, contiguous
 from mnn.codegen.program import CAST, Program, Step
 from mnn.codegen.target import TARGETS
 from mnn.codegen.templates import loops, shuffles
-from mnn.codegen.templates.transpose import CROSS, TAKING_TURNS, TileKernel
+from mnn.codegen.templates.access import CROSS, TAKING_TURNS
+from mnn.codegen.templates.transpose import TileKernel
 from tests.codegen.programs import evaluate, small_numbers, step
 from tests.codegen.running import filled, run
 

@@ -26,15 +26,18 @@ from mnn.codegen.builder import (
 from mnn.codegen.target import Target
 
 __all__ = [
+    "CROSS",
     "FAR",
     "ONE",
     "REVERSED",
     "SIDE",
+    "TAKING_TURNS",
     "Stream",
     "computed",
     "cut_rows",
     "in_memory",
     "lane_numbers",
+    "layout",
     "masks_tails",
     "memory_type",
     "odometer",
@@ -49,9 +52,30 @@ ONE, SIDE, REVERSED, FAR = "one", "side", "reversed", "far"
 _LANE_TYPES = {1: I8, 2: I16, 4: I32, 8: I64}
 
 
+CROSS, TAKING_TURNS = "cross", "turns"
+"""More ways for two axes: neighbours lie along the other axis, the *cross* axis; or they do so and
+there is nothing between them along the lanes' axis, so elements of a few channels take turns."""
+
+MOST_TURNS = 4
+"""Most channels that are taken apart by shuffles of their own."""
+
+
 def stride_class(stride: int) -> str:
     """Return the class of a stride in elements."""
     return {0: ONE, 1: SIDE, -1: REVERSED}.get(stride, FAR)
+
+
+def layout(across: int, along: int, rows: int) -> str:
+    """Return how an operand lies by its strides in elements along the cross axis and the lanes'.
+
+    Args:
+        rows: size of the cross axis when it is small, else 0.
+    """
+    if abs(across) == 1 and 1 < rows <= MOST_TURNS and along == rows:
+        return TAKING_TURNS
+    if across == 1 and stride_class(along) == FAR:
+        return CROSS
+    return stride_class(along)
 
 
 def vector_lanes(target: Target, dtypes: Sequence[str]) -> int:
@@ -66,7 +90,7 @@ def masks_tails(target: Target, dtypes: Sequence[str], classes: Sequence[str]) -
     Masked access to elements of 1 and 2 bytes exists in registers of 64 bytes only.
     """
     small = target.vector_bytes == 64 or all(np.dtype(each).itemsize >= 4 for each in dtypes)
-    return target.masks and small and not {REVERSED, FAR} & set(classes)
+    return target.masks and small and not {REVERSED, FAR, TAKING_TURNS} & set(classes)
 
 
 def lane_numbers(lanes: int, kind: str) -> Value:

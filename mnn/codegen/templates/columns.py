@@ -13,9 +13,19 @@ import numpy as np
 
 from mnn.codegen.builder import Index, Module, Value
 from mnn.codegen.target import Target
-from mnn.codegen.templates.access import Stream, cut_rows, tail_mask
+from mnn.codegen.templates.access import (
+    CROSS,
+    TAKING_TURNS,
+    Stream,
+    computed,
+    cut_rows,
+    in_memory,
+    masks_tails,
+    tail_mask,
+)
 from mnn.codegen.templates.reduction import PLAIN_STEPS, Reduction, State
 from mnn.codegen.templates.schedule import is_constant, values_of
+from mnn.codegen.templates.turning import Turned, load_turns, store_turns, tile_rows
 from mnn.codegen.templates.walk import IN_SCRATCH, Pass, Walk, WalkKernel, flattened, grouped
 
 __all__ = ["ColumnKernel"]
@@ -47,6 +57,8 @@ class _Block:
         column: number of the first one.
         held: for each unit the row values made so far.
         blocks: element values by unit and position, for columns in registers.
+        turned: by operand, the elements of all positions of operands that lie across the lanes;
+            such blocks have one unit.
     """
 
     pointers: list[Value]
@@ -56,6 +68,8 @@ class _Block:
     mask: Value | None
     held: list[dict[int, Value]] = field(default_factory=list)
     blocks: dict[tuple[int, int], dict[int, Value]] = field(default_factory=dict)
+    turned: dict[int, list[Value]] = field(default_factory=dict)
+    count: Index | None = None
 
 
 class _Columns(Walk):
@@ -101,7 +115,9 @@ class _Columns(Walk):
             if masked:
                 mask = tail_mask(f, f.sub(end, loop.index), lanes, self.widest)
             held: list[dict[int, Value]] = [{} for _ in range(units)]
-            self._columns(_Block(pointers, loop.index, lanes, units, mask, held))
+            block = _Block(pointers, loop.index, lanes, units, mask, held)
+            block.count = f.sub(end, loop.index) if masked else None
+            self._columns(block)
 
     # --- a block of columns ----------------------------------------------------------------------
 
@@ -113,14 +129,53 @@ class _Columns(Walk):
                 stream = self.stream(number, block.pointers[number], along)
                 for unit, held in enumerate(block.held):
                     held[number] = stream.load(f, lanes, block.column, unit * lanes, block.mask)
+        crossing = [n for n, kind in enumerate(self.kinds) if kind in (CROSS, TAKING_TURNS)]
+        if lanes > 1:
+            for number in crossing:
+                block.turned[number] = self._load(block, number) if number < self.count else []
         for number in range(self.schedule.passes):
             self._pass(block, number)
+        for number, values in block.turned.items():
+            if number >= self.count:
+                self._store(block, number, values)
         for number, value in enumerate(self.program.outputs, self.count):
             if rows[number]:
                 stream = self.stream(number, block.pointers[number], along)
                 for unit in range(block.units):
                     made = self.row_value(block, unit, value)
                     stream.store(f, made, lanes, block.column, unit * lanes, block.mask)
+
+    def _turned(self, block: _Block, number: int) -> Turned:
+        """Return an operand whose rows lie across the lanes."""
+        f, length = self.function, self.kernel.length
+        stride = self.argument(f"{self.kernel.operands[number]}k{self.kernel.kept - 1}")
+        size = tile_rows(self.lanes, length)
+        mask = tail_mask(f, length, size, self.widest) if length < size else None
+        return Turned(
+            self.dtypes[number],
+            f.offset(block.pointers[number], f.mul(block.column, stride)),
+            stride,
+            self.lanes,
+            size,
+            length,
+            mask,
+            block.count,
+            masks_tails(self.target, self.dtypes, []),
+        )
+
+    def _load(self, block: _Block, number: int) -> list[Value]:
+        f, length = self.function, self.kernel.length
+        turned, dtype = self._turned(block, number), self.dtypes[number]
+        if self.kinds[number] == CROSS:
+            return turned.load(f)
+        return load_turns(f, dtype, turned.pointer, self.lanes, length, backwards=False)
+
+    def _store(self, block: _Block, number: int, values: list[Value]) -> None:
+        turned, dtype = self._turned(block, number), self.dtypes[number]
+        if self.kinds[number] == CROSS:
+            turned.store(self.function, values)
+        else:
+            store_turns(self.function, dtype, turned.pointer, values, backwards=False)
 
     def row_value(self, block: _Block, unit: int, value: int) -> Value:
         """Return a row value of a unit, built on first use."""
@@ -265,17 +320,23 @@ class _Positions:
                 return stream.load(f, lanes, column, later, mask)
             if columns.schedule.rows[value] and not is_constant(self.program, value):
                 return block.held[unit][value]
+            if value < columns.count and value in block.turned and number is not None:
+                return computed(f, columns.dtypes[value], block.turned[value][number])
             if value < columns.count:
                 stream = columns.stream(value, pointers[value], along)
                 return stream.load(f, lanes, block.column, later, mask)
             return None
 
         values = values_of(f, lanes, self.program, job.wanted, held, leaf)
-        for value, number in job.saves.items():
-            stream, column = place(number)
+        for value, saved_number in job.saves.items():
+            stream, column = place(saved_number)
             stream.store(f, values[value], lanes, column, later, mask)
         for output in job.stores:
             found = columns.count + output
+            if found in block.turned:
+                made = values[self.program.outputs[output]]
+                block.turned[found].append(in_memory(f, columns.dtypes[found], made))
+                continue
             stream = columns.stream(found, pointers[found], along)
             made = values[self.program.outputs[output]]
             stream.store(f, made, lanes, block.column, later, mask)

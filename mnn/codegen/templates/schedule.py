@@ -132,7 +132,12 @@ def check_program(program: Program, inputs: Sequence[str]) -> None:
 
 
 def make_schedule(
-    program: Program, row_inputs: Sequence[bool], full_outputs: Sequence[bool], *, save: bool
+    program: Program,
+    row_inputs: Sequence[bool],
+    full_outputs: Sequence[bool],
+    *,
+    save: bool,
+    copies: bool = False,
 ) -> Schedule:
     """Return the passes of a program.
 
@@ -140,6 +145,7 @@ def make_schedule(
         row_inputs: for each input, whether it is one value for the row.
         full_outputs: for each output, whether it has an element for each position.
         save: whether values may be kept in memory between passes.
+        copies: elements of inputs are kept too, because they lie too far apart for the cache.
     """
     rows, depth = list(row_inputs), [0] * len(program.inputs)
     ended: dict[int, list[int]] = {0: []}
@@ -157,7 +163,7 @@ def make_schedule(
     reductions = tuple(tuple(ended.get(number, ())) for number in range(passes))
     saves: tuple[int, ...] = ()
     if save:
-        saves = _saved(program, rows, depth, reductions, full_outputs)
+        saves = _saved(program, rows, depth, reductions, full_outputs, copies)
     return Schedule(tuple(rows), tuple(depth), passes, reductions, saves)
 
 
@@ -167,6 +173,7 @@ def _saved(
     depth: Sequence[int],
     reductions: Sequence[Sequence[int]],
     full_outputs: Sequence[bool],
+    copies: bool,
 ) -> tuple[int, ...]:
     """Return the values that later passes would have to compute again at some cost."""
     saved: set[int] = set()
@@ -180,9 +187,11 @@ def _saved(
             value = open_values.pop()
             if rows[value] or value in saved:
                 continue
-            if depth[value] < number and _again(program, value, rows, saved) >= _WORTH_KEEPING:
-                saved.add(value)
-                continue
+            if depth[value] < number:
+                again = _again(program, value, rows, saved)
+                if again >= _WORTH_KEEPING or (copies and value < len(program.inputs)):
+                    saved.add(value)
+                    continue
             fresh = [each for each in step_arguments(program, value) if each not in seen]
             seen.update(fresh)
             open_values += fresh

@@ -9,13 +9,20 @@ from dataclasses import dataclass, replace
 from mnn.codegen.kernel import Call, Slot
 from mnn.codegen.program import Program
 from mnn.codegen.target import Target
-from mnn.codegen.templates.access import FAR, ONE, REVERSED, SIDE, masks_tails, stride_class
+from mnn.codegen.templates.access import (
+    CROSS,
+    ONE,
+    REVERSED,
+    SIDE,
+    TAKING_TURNS,
+    layout,
+    masks_tails,
+    stride_class,
+)
 from mnn.codegen.templates.schedule import program_cost
 from mnn.codegen.templates.space import Operand, Space
 from mnn.codegen.templates.transpose import (
     BLOCK_TILES,
-    CROSS,
-    TAKING_TURNS,
     TileKernel,
     tile_lanes,
 )
@@ -23,8 +30,6 @@ from mnn.codegen.templates.turning import tile_rows
 
 __all__ = ["lower_tiles"]
 
-_TURNS = 4
-"""Most channels that are taken apart by shuffles of their own."""
 _ROW = 12
 """Instructions of a plain loop to get from one row to the next."""
 
@@ -73,13 +78,13 @@ def _tiled(program: Program, space: Space, target: Target, long: int, cross: int
     lanes = tile_lanes(program, target)
     rows = _small(space.kept[cross], lanes)
     size = tile_rows(lanes, rows)
-    kinds = [_layout(each.kept[cross], each.kept[long], rows) for each in _operands(space)]
+    kinds = [layout(each.kept[cross], each.kept[long], rows) for each in _operands(space)]
     if CROSS not in kinds and TAKING_TURNS not in kinds:
         return None
     used = rows or size
     costs = {CROSS: 1 + math.log2(size) * size / used + lanes / used, TAKING_TURNS: used}
     each = sum(costs.get(kind, _COSTS.get(kind, lanes)) for kind in kinds) + _steps(program)
-    masked = _masked(target, space, kinds) and TAKING_TURNS not in kinds
+    masked = _masked(target, space, kinds)
     turns = _turns(space.kept[long], lanes, masked)
     tiles = 1.0
     if not rows:
@@ -113,15 +118,6 @@ def _turns(length: int, lanes: int, masked: bool) -> float:
     return -(-length // lanes) if masked else length // lanes + length % lanes
 
 
-def _layout(across: int, along: int, rows: int) -> str:
-    """Return how an operand lies, given its strides along the cross and the long axis."""
-    if abs(across) == 1 and 1 < rows <= _TURNS and along == rows:
-        return TAKING_TURNS
-    if across == 1 and stride_class(along) == FAR:
-        return CROSS
-    return stride_class(along)
-
-
 def _call(program: Program, space: Space, order: Sequence[int], target: Target, label: str) -> Call:
     operands = [
         replace(each, kept=tuple(each.kept[axis] for axis in order)) for each in _operands(space)
@@ -129,7 +125,7 @@ def _call(program: Program, space: Space, order: Sequence[int], target: Target, 
     sizes = [space.kept[axis] for axis in order]
     count, lanes = len(space.inputs), tile_lanes(program, target)
     rows = _small(sizes[-2], lanes)
-    kinds = tuple(_layout(each.kept[-2], each.kept[-1], rows) for each in operands)
+    kinds = tuple(layout(each.kept[-2], each.kept[-1], rows) for each in operands)
     kernel = TileKernel(
         program,
         kinds[:count],

@@ -17,7 +17,9 @@ from mnn.codegen.kernel import Kernel
 from mnn.codegen.program import Program
 from mnn.codegen.target import Target
 from mnn.codegen.templates.access import (
+    CROSS,
     ONE,
+    TAKING_TURNS,
     Stream,
     computed,
     in_memory,
@@ -29,11 +31,7 @@ from mnn.codegen.templates.access import (
 from mnn.codegen.templates.schedule import is_constant, make_schedule, used_dtypes, values_of
 from mnn.codegen.templates.turning import Turned, load_turns, store_turns, tile_rows
 
-__all__ = ["BLOCK_TILES", "CROSS", "TAKING_TURNS", "TileKernel", "tile_lanes"]
-
-CROSS, TAKING_TURNS = "cross", "turns"
-"""More ways than those of `access`: neighbours lie along the cross axis; or they do so and there is
-nothing between them along the long axis, so elements of a few channels take turns."""
+__all__ = ["BLOCK_TILES", "TileKernel", "tile_lanes"]
 
 BLOCK_TILES = 32
 """Tiles along the long axis that are one item."""
@@ -123,9 +121,7 @@ class _Tiles:
         self.dtypes = list(self.program.inputs)
         self.dtypes += [self.program.dtype(each) for each in self.program.outputs]
         self.count = len(kernel.inputs)
-        self.masks = masks_tails(target, self.dtypes, self.kinds) and (
-            TAKING_TURNS not in self.kinds
-        )
+        self.masks = masks_tails(target, self.dtypes, self.kinds)
         self.masks_rows = masks_tails(target, self.dtypes, [])
         self.widest = max(np.dtype(each).itemsize for each in used_dtypes(self.program))
         self.block: SimpleNamespace = function.block(kernel.fields())

@@ -12,7 +12,15 @@ from mnn.codegen.builder import Function, Index, Value
 from mnn.codegen.kernel import Kernel, Slot
 from mnn.codegen.program import Program
 from mnn.codegen.target import Target
-from mnn.codegen.templates.access import SIDE, Stream, masks_tails, vector_lanes
+from mnn.codegen.templates.access import (
+    CROSS,
+    FAR,
+    SIDE,
+    TAKING_TURNS,
+    Stream,
+    masks_tails,
+    vector_lanes,
+)
 from mnn.codegen.templates.reduction import Reduction, State
 from mnn.codegen.templates.schedule import (
     Schedule,
@@ -40,6 +48,7 @@ class WalkKernel(Kernel):
         kept, reduced: numbers of axes; reduced >= 1.
         places: for each saved value (in the order of the schedule) the number of the output that
             holds it meanwhile, or IN_SCRATCH; None saves nothing.
+        copies: elements of inputs that later passes need are saved too.
         length: positions along the reduced axis, when they are to be held in registers; 0: any.
         wide: positions need 64 bits.
 
@@ -55,6 +64,7 @@ class WalkKernel(Kernel):
     kept: int
     reduced: int
     places: tuple[int, ...] | None = None
+    copies: bool = False
     length: int = 0
     wide: bool = False
 
@@ -67,6 +77,7 @@ class WalkKernel(Kernel):
             self.rows[:count],
             [not each for each in self.rows[count:]],
             save=self.places is not None,
+            copies=self.copies,
         )
 
     @property
@@ -122,7 +133,8 @@ class Walk:
         self.lanes = vector_lanes(target, used)
         self.dtypes = [*self.program.inputs]
         self.dtypes += [self.program.dtype(each) for each in self.program.outputs]
-        self.masks = masks_tails(target, self.dtypes, kernel.inputs + kernel.outputs)
+        self.kinds = kernel.inputs + kernel.outputs
+        self.masks = masks_tails(target, self.dtypes, self.kinds)
         self.widest = max(np.dtype(each).itemsize for each in used)
         self.count = len(kernel.inputs)
         self._block: SimpleNamespace = function.block(kernel.fields())
@@ -138,7 +150,9 @@ class Walk:
 
     def stream(self, number: int, pointer: Value, axis: str) -> Stream:
         """Return operand `number` along an axis; it begins at the pointer."""
-        kind = (self.kernel.inputs + self.kernel.outputs)[number]
+        kind = self.kinds[number]
+        if kind in (CROSS, TAKING_TURNS):
+            kind = FAR
         stride = self.argument(self.kernel.operands[number] + axis)
         return Stream(self.dtypes[number], kind, pointer, stride)
 

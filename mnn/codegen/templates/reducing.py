@@ -1,0 +1,224 @@
+"""Choice of a kernel for programs over rows: lanes along rows or columns, memory or registers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from mnn.codegen.kernel import Call, Tensor
+from mnn.codegen.program import Program
+from mnn.codegen.target import Target
+from mnn.codegen.templates.access import (
+    ONE,
+    SIDE,
+    layout,
+    stride_class,
+    vector_lanes,
+)
+from mnn.codegen.templates.columns import ColumnKernel
+from mnn.codegen.templates.rows import RowKernel
+from mnn.codegen.templates.schedule import program_cost, used_dtypes
+from mnn.codegen.templates.space import Operand, Space, canonical
+from mnn.codegen.templates.walk import IN_SCRATCH, WalkKernel, arguments, reads_elements_again
+
+__all__ = ["call_of", "description", "lower_rows", "row_space"]
+
+_CHUNK = 16384
+"""Elements of cheap work that are worth handing to another thread."""
+_SCRATCH_LIMIT = 1 << 18
+"""Most bytes of rows that are saved between passes; longer ones are computed again."""
+_STRAIGHT = 768
+"""Most instructions of a kernel that holds whole rows in registers."""
+
+
+def row_space(
+    program: Program,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    rows: Sequence[bool],
+    shape: Sequence[int],
+    reduced: int,
+) -> Space:
+    """Return the space of a program with reductions; it has at least one reduced axis."""
+    ordered = any(each.reduction.startswith("arg") for each in program.steps)
+    space = canonical(inputs, outputs, rows, shape, reduced, ordered=ordered)
+    if not space.reduced:
+        space = _with_single(space, rows)
+    pairs = zip(space.outputs, rows, strict=True)
+    return replace(space, outputs=tuple(replace(each, row=row) for each, row in pairs))
+
+
+def lower_rows(program: Program, space: Space, target: Target, label: str) -> Call:
+    """Return the call of a program with reductions."""
+    if _prefers_columns(program, space, target):
+        return _lower_columns(program, space, target, label)
+    kernel = RowKernel(**description(program, space, inner=True))
+    lanes = vector_lanes(target, used_dtypes(program))
+    vectors = -(-space.length // lanes)
+    if (
+        len(space.reduced) == 1
+        and vectors <= 16
+        and vectors * program_cost(program) <= _STRAIGHT
+        and space.rows * space.length >= _CHUNK
+    ):
+        return call_of(replace(kernel, length=space.length), space, label)
+    return call_of(_with_places(kernel, space, 1), space, label)
+
+
+def description(program: Program, space: Space, *, inner: bool) -> dict[str, Any]:
+    """Return what kernels have in common; `inner` puts lanes along the last reduced axis."""
+
+    def kind(operand: Operand) -> str:
+        return stride_class((operand.reduced if inner else operand.kept)[-1])
+
+    return {
+        "program": program,
+        "inputs": tuple(ONE if each.row and inner else kind(each) for each in space.inputs),
+        "outputs": tuple(ONE if each.row and inner else kind(each) for each in space.outputs),
+        "rows": tuple(each.row for each in (*space.inputs, *space.outputs)),
+        "kept": len(space.kept),
+        "reduced": len(space.reduced),
+        "wide": space.length >= 1 << 31,
+    }
+
+
+def _with_single(space: Space, rows: Sequence[bool]) -> Space:
+    """Return a space without reduced axes with one of size 1."""
+    return replace(
+        space,
+        reduced=(1,),
+        inputs=tuple(replace(each, reduced=(0,), row=True) for each in space.inputs),
+        outputs=tuple(
+            replace(each, reduced=(0 if row else 1,))
+            for each, row in zip(space.outputs, rows, strict=True)
+        ),
+        weights=(1,),
+    )
+
+
+def _prefers_columns(program: Program, space: Space, target: Target) -> bool:
+    """True when lanes should lie along the last kept axis."""
+    if not space.kept:
+        return False
+    lanes = vector_lanes(target, used_dtypes(program))
+    if space.length <= 2 * lanes and space.kept[-1] >= lanes:
+        return True
+    operands = [each for each in (*space.outputs, *space.inputs) if not each.row]
+    along_row = sum(each.itemsize for each in operands if abs(each.reduced[-1]) <= 1)
+    along_kept = sum(each.itemsize for each in operands if abs(each.kept[-1]) <= 1)
+    if along_kept == along_row:
+        return space.kept[-1] > 4 * space.reduced[-1]
+    return along_kept > along_row
+
+
+def _lower_columns(program: Program, space: Space, target: Target, label: str) -> Call:
+    lanes = vector_lanes(target, used_dtypes(program))
+    common = description(program, space, inner=False)
+    cost = program_cost(program)
+    if len(space.reduced) == 1 and space.length * cost <= _STRAIGHT:
+        kinds = [_across(each, space.length, lanes) for each in (*space.inputs, *space.outputs)]
+        count = len(space.inputs)
+        common |= {"inputs": tuple(kinds[:count]), "outputs": tuple(kinds[count:])}
+        kernel = ColumnKernel(**common, length=space.length)
+        return call_of(kernel, space, label, width=lanes)
+    units = max(1, min(4, space.kept[-1] // lanes)) if cost <= 64 else 1
+    units = 2 if units == 3 else units
+    kernel = ColumnKernel(**common, units=units, copies=_far_apart(space))
+    return call_of(_with_places(kernel, space, units * lanes), space, label, width=units * lanes)
+
+
+def _across(operand: Operand, length: int, lanes: int) -> str:
+    """Return how an operand lies for rows in registers, which are turned if need be."""
+    kind = stride_class(operand.kept[-1])
+    if operand.row or not 1 < length <= lanes or operand.reduced[-1] != 1:
+        return kind
+    return layout(1, operand.kept[-1], length)
+
+
+def _far_apart(space: Space) -> bool:
+    """True when elements of a column compete for few places of the cache."""
+    operands = [each for each in (*space.inputs, *space.outputs) if not each.row]
+    steps = [abs(each.reduced[-1] * each.itemsize) for each in operands]
+    return space.reduced[-1] > 8 and any(step and step % 2048 == 0 for step in steps)
+
+
+# --- calls ---------------------------------------------------------------------------------------
+
+_Kernel = TypeVar("_Kernel", bound=WalkKernel)
+
+
+def _with_places(kernel: _Kernel, space: Space, width: int) -> _Kernel:
+    """Return the kernel with places for values that are worth keeping between passes.
+
+    They stay in outputs of their dtype as long as no input is read later: an output may be the
+    memory of an input. The others stay in scratch, where `width` rows are worked on at once.
+    """
+    saving = replace(kernel, places=())
+    schedule, program = saving.schedule, kernel.program
+    again = kernel.copies or reads_elements_again(program, schedule)
+    free = [
+        number
+        for number, kind in enumerate(kernel.outputs)
+        if kind == SIDE and not kernel.rows[len(kernel.inputs) + number] and not again
+    ]
+    places, scratch = [], 0
+    for value in schedule.saves:
+        dtype = program.dtype(value)
+        fitting = [each for each in free if program.dtype(program.outputs[each]) == dtype]
+        places.append(fitting[0] if fitting else IN_SCRATCH)
+        free = [each for each in free if each != places[-1]]
+        if not fitting:
+            scratch += space.length * width * np.dtype(dtype).itemsize
+    if not places or scratch > _SCRATCH_LIMIT:
+        return replace(kernel, copies=False)
+    return replace(kernel, places=tuple(places))
+
+
+def call_of(kernel: WalkKernel, space: Space, label: str, *, part: int = 0, width: int = 1) -> Call:
+    """Return the call of a kernel on a space.
+
+    Args:
+        part: elements of the axis of the lanes that are one item, 0: all.
+        width: rows that are worked on at once; an item of a kernel of columns.
+    """
+    starts, scratch = [], 0
+    if kernel.places:
+        for value, place in zip(kernel.schedule.saves, kernel.places, strict=True):
+            starts.append(scratch)
+            if place == IN_SCRATCH:
+                size = space.length * width * np.dtype(kernel.program.dtype(value)).itemsize
+                scratch += -(-size // 64) * 64
+    elements = space.rows * space.length
+    parts, items = 1, space.rows
+    if isinstance(kernel, ColumnKernel):
+        parts = -(-space.kept[-1] // width)
+        items = space.rows // space.kept[-1] * parts
+    elif part:
+        parts = -(-space.length // part)
+        items = space.rows * parts
+    each = max(1, elements // items) * max(1, program_cost(kernel.program) // 8)
+    return Call(
+        kernel,
+        arguments(kernel, space, parts, starts),
+        items,
+        grain=max(1, -(-_CHUNK // each)),
+        scratch=scratch,
+        work=elements * len(kernel.program.steps),
+        traffic=_traffic(space),
+        label=label or "loop",
+    )
+
+
+def _traffic(space: Space) -> int:
+    """Return the bytes that are read and written, broadcast elements once."""
+    total = 0
+    for operand in (*space.inputs, *space.outputs):
+        sizes = (*space.kept, *space.reduced)
+        strides = (*operand.kept, *operand.reduced)
+        moved = [size for size, stride in zip(sizes, strides, strict=True) if stride]
+        total += math.prod(moved) * operand.itemsize
+    return total
