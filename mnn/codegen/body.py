@@ -260,7 +260,9 @@ class Body:
         if have == want:
             return x
         if source.kind == "f" and target.kind in "iu":
-            return mathematics.conversion.to_integers(Body(self.function, lanes_of(x.type), source), x, target)
+            return mathematics.conversion.to_integers(
+                Body(self.function, lanes_of(x.type), source), x, target
+            )
         word = _conversion(source, target)
         return self.function.make(f"{word} {x.type} {x.text} to {kind}", kind)
 
@@ -312,6 +314,10 @@ class Body:
         """Return a body of as many elements of another dtype."""
         return Body(self.function, self.lanes, np.dtype(dtype))
 
+    def inside(self, function: Function) -> Body:
+        """Return a body like this one in another function."""
+        return Body(function, self.lanes, self.dtype)
+
     @property
     def wide(self) -> Body:
         """The body of as many float64."""
@@ -353,8 +359,11 @@ class Body:
             half = lanes // 2
             if 2 * half != lanes:
                 raise AssertionError(f"a vector of {lanes} lanes has no halves")
-            low = self.function.shuffle(x, None, range(half))
-            high = self.function.shuffle(x, None, range(half, lanes))
+            if half == 1:
+                low, high = self.function.extract(x, 0), self.function.extract(x, 1)
+            else:
+                low = self.function.shuffle(x, None, range(half))
+                high = self.function.shuffle(x, None, range(half, lanes))
             x, lanes = combine(Body(self.function, half, self.dtype), low, high), half
         return x
 
@@ -381,7 +390,7 @@ class Body:
         return mathematics.exp(self, x)
 
     def round(self, name: str, x: Value) -> Value:
-        """Return floor, ceil, trunc, rint (half to even) or round (half away from 0); integers stay."""
+        """Return floor, ceil, trunc, rint (halves to even) or round (halves away from 0)."""
         if not self._float(x):
             return x
         return mathematics.rounded(self, name, x)

@@ -96,6 +96,7 @@ class Module:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._declarations: set[str] = set()
+        self._tables: dict[str, str] = {}
         self._functions: dict[str, Function] = {}
 
     def entry(self) -> Function:
@@ -120,13 +121,27 @@ class Module:
         """True when a function of that name was made."""
         return name in self._functions
 
+    def find(self, name: str) -> Function | None:
+        """Return the function of that name, None when there is none yet."""
+        return self._functions.get(name)
+
     def declare(self, declaration: str) -> None:
         """Add an external declaration: an LLVM intrinsic."""
         self._declarations.add(declaration)
 
+    def table(self, name: str, kind: str, literals: Sequence[str]) -> Value:
+        """Return the address of constants that code reads, aligned to 64 bytes; one per name."""
+        listed = ", ".join(f"{kind} {each}" for each in literals)
+        size = f"[{len(literals)} x {kind}]"
+        text = f"@{name} = private unnamed_addr constant {size} [{listed}], align 64"
+        if self._tables.setdefault(name, text) != text:
+            raise AssertionError(f"table {name} has two contents")
+        return Value(f"@{name}", PTR)
+
     def text(self) -> str:
         """Return the whole module."""
         parts = [f"declare {each}" for each in sorted(self._declarations)]
+        parts += self._tables.values()
         parts += [each.text() for each in self._functions.values()]
         return "\n".join(parts) + "\n" + self.target.attribute_group()
 
@@ -147,6 +162,7 @@ class Function:
         self.name = name
         self._count = 0
         self._lines: list[str] = []
+        self._kept: dict[str, str] = {}
         self._block = "entry"
         self.arguments = [Value(f"%{each}", kind) for each, kind in arguments]
         listed = ", ".join(f"{kind} %{each}" for each, kind in arguments)
@@ -154,7 +170,8 @@ class Function:
 
     def text(self) -> str:
         """Return the function as LLVM text."""
-        return "\n".join([self._head, "entry:", *self._lines, "  ret void", "}", ""])
+        kept = self._kept.values()
+        return "\n".join([self._head, "entry:", *kept, *self._lines, "  ret void", "}", ""])
 
     # --- instructions ----------------------------------------------------------------------------
 
@@ -300,6 +317,13 @@ class Function:
     def allocate(self, size: int, align: int = 64) -> Value:
         """Return stack memory of `size` bytes; call it at the top of a function, not in loops."""
         return self.make(f"alloca [{size} x i8], align {align}", PTR)
+
+    def keep(self, name: str, size: int, align: int = 64) -> Value:
+        """Return stack memory of `size` bytes, the same for the same name, from anywhere."""
+        text = f"  %{name} = alloca [{size} x i8], align {align}"
+        if self._kept.setdefault(name, text) != text:
+            raise AssertionError(f"stack memory {name} has two sizes")
+        return Value(f"%{name}", PTR)
 
     def first_lanes(self, count: Index, lanes: int, start: int = 0) -> Value:
         """Return the mask of the lanes whose number + start is less than count."""
