@@ -18,11 +18,11 @@ import mnn.ops  # noqa: F401  (operators bring their bodies)
 from mnn.codegen.emission import emit
 from mnn.codegen.kernel import CONSTANT, INPUT, OUTPUT, Buffer, Call, Epilogue, Tensor
 from mnn.codegen.program import Program, Step, constant_step
-from mnn.codegen.target import TARGETS, host_target
+from mnn.codegen.target import TARGETS, Target, host_target
 from mnn.codegen.templates import gemm
 from mnn.codegen.templates.packing import Panels, has_pairs, pack
 from mnn.codegen.templates.pairs import pairs_along_rows
-from mnn.codegen.templates.tile import PAIRS
+from mnn.codegen.templates.tile import FLOAT32, PAIRS
 from mnn.errors import CodegenError
 from tests.codegen.running import Runner
 
@@ -387,22 +387,21 @@ def test_low_precision_multiplies_bfloat16(size, b_is):
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [0, 2, 1]], ids=str)
-def test_pairs_of_constants_and_of_computed_matrices_are_equal(order):
+def test_panels_of_pairs(order):
     target = host_target()
     rng = np.random.default_rng(5)
     for depth, columns in [(5, 40), (32, 16), (34, 49), (64, 70), (97, 33)]:
         value = _filled(rng, (2, depth, columns))
-        tensor = placed(value.shape, INPUT, order)
-        if not has_pairs(tensor, target):
-            continue
+        known = placed(value.shape, CONSTANT, order, values=value)
+        computed = placed(value.shape, INPUT, order)
         panels = Panels(-(-depth // 2), columns, 2, target.lanes)
-        known, _ = pack(placed(value.shape, CONSTANT, order, values=value), panels, target, PAIRS)
-        room, calls = pack(tensor, panels, target, PAIRS)
-        runner = Runner(calls, target)
-        runner.write(tensor, value)
-        runner.run(chunk=1)
-        made = runner.memory(room).bytes[: room.size].view(np.uint32)
-        np.testing.assert_array_equal(made, known.array.reshape(-1).view(np.uint32))
+        expected = np.empty((2, panels.bytes // 4), np.float32)
+        for made, matrix in zip(expected, value, strict=True):
+            panels.fill(made, pairs_along_rows(matrix).view(np.float32))
+        for tensor in (known, computed):
+            if has_pairs(tensor, target):
+                got = _packed(tensor, value, panels, target, PAIRS)
+                np.testing.assert_array_equal(got, expected.reshape(-1).view(np.uint32))
 
 
 def test_bfloat16_kernels_are_made_for_machines_that_have_them():
@@ -431,24 +430,33 @@ def test_rounding_to_pairs():
     np.testing.assert_array_equal(pairs_along_rows(values[:1]) >> 16, [[0, 0, 0, 0]])
 
 
+def _packed(tensor: Tensor, value: Array, panels: Panels, target: Target, product: str) -> Array:
+    """What a tensor is packed into, as bits."""
+    room, calls = pack(tensor, panels, target, product)
+    if tensor.is_constant:
+        return room.array.reshape(-1).view(np.uint8).view(np.uint32)
+    runner = Runner(calls, target)
+    runner.write(tensor, value)
+    runner.run(chunk=1)
+    return runner.memory(room).bytes[: room.size].view(np.uint32).copy()
+
+
 @pytest.mark.parametrize("target", X86)
 @pytest.mark.parametrize("order", [[0, 1, 2], [0, 2, 1], [1, 2, 0]], ids=str)
-def test_panels_of_constants_and_of_computed_matrices_are_equal(target, order):
+def test_panels(target, order):
     rng = np.random.default_rng(5)
-    lanes = TARGETS[target].lanes
     for depth, columns in [(1, 3), (5, 40), (20, 16), (33, 49), (64, 1), (17, 70)]:
         value = _filled(rng, (2, depth, columns))
+        known = placed(value.shape, CONSTANT, order, values=value)
+        computed = placed(value.shape, INPUT, order)
         for vectors in (1, 2, 3):
-            panels = Panels(depth, columns, vectors, lanes)
-            known, none = pack(placed(value.shape, CONSTANT, order, values=value), panels, None)
-            assert not none
-            tensor = placed(value.shape, INPUT, order)
-            room, calls = pack(tensor, panels, TARGETS[target])
-            runner = Runner(calls, TARGETS[target])
-            runner.write(tensor, value)
-            runner.run(chunk=1)
-            made = runner.memory(room).bytes[: room.size].view(np.float32)
-            np.testing.assert_array_equal(made, known.array.reshape(-1))
+            panels = Panels(depth, columns, vectors, TARGETS[target].lanes)
+            expected = np.empty((2, panels.bytes // 4), np.float32)
+            for made, matrix in zip(expected, value, strict=True):
+                panels.fill(made, matrix)
+            for tensor in (known, computed):
+                got = _packed(tensor, value, panels, TARGETS[target], FLOAT32)
+                np.testing.assert_array_equal(got, expected.reshape(-1).view(np.uint32))
 
 
 def test_what_does_not_fit_is_explained():
@@ -457,10 +465,12 @@ def test_what_does_not_fit_is_explained():
     short = placed((3, 3), INPUT, [0, 1])
     double = placed((3, 4), INPUT, [0, 1], dtype=np.float64)
     vector = placed((4,), INPUT, [0])
+    many = placed((2, 3, 4), INPUT, [0, 1, 2])
     for a, b, bias in [
         (short, case.b, None),
         (double, case.b, None),
         (case.a, vector, None),
+        (many, case.b, None),
         (case.a, case.b, vector),
     ]:
         with pytest.raises(CodegenError, match="matrix product"):

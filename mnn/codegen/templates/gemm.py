@@ -118,11 +118,10 @@ def _check(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None) -> None:
     shapes = f"{a.shape} @ {b.shape} -> {out.shape}"
     if min(len(a.shape), len(b.shape), len(out.shape)) < 2:
         raise CodegenError(f"matrix product: found {shapes}, expected at least 2 axes each.")
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if (
         a.shape[-1] != b.shape[-2]
         or out.shape[-2:] != (a.shape[-2], b.shape[-1])
-        or np.broadcast_shapes(batch, out.shape[:-2]) != out.shape[:-2]
+        or not all(_broadcasts(each.shape[:-2], out.shape[:-2]) for each in (a, b))
     ):
         raise CodegenError(f"matrix product: found {shapes}, which do not fit together.")
     if bias is not None and bias.shape != out.shape[-1:]:
@@ -132,6 +131,13 @@ def _check(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | None) -> None:
     found = [each.dtype for each in (a, b, bias) if each is not None]
     if any(each != np.float32 for each in found):
         raise CodegenError(f"matrix product: found {found}, expected float32. Convert first.")
+
+
+def _broadcasts(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    own = (1,) * (len(wanted) - len(shape)) + shape
+    return len(own) == len(wanted) and all(
+        have in (1, want) for have, want in zip(own, wanted, strict=True)
+    )
 
 
 def _with_neighbours(tensor: Tensor, target: Target) -> tuple[Tensor, list[Call]]:
