@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnn.codegen.kernel import CONSTANT, OUTPUT, Buffer, Tensor
+from mnn.codegen.kernel import CONSTANT, OUTPUT, Buffer, Epilogue, Tensor
+from mnn.codegen.program import Program, Step, constant_step
 from mnn.codegen.target import TARGETS, host_target
 from mnn.codegen.templates import conv
 from mnn.errors import CodegenError
@@ -193,6 +194,55 @@ def test_low_precision(
     shape: tuple[int, ...], kernel: Any, outputs: int, options: dict[str, Any]
 ) -> None:
     check(shape, kernel, outputs, "host", low=True, tolerance=1e-2, chunk=1, **options)
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("dtype", ["uint8", "float64"])
+@pytest.mark.parametrize(
+    ("channels", "outputs", "groups", "kernel"),
+    [
+        (32, 32, 32, 3),
+        (32, 32, 32, 5),
+        (20, 37, 1, 3),
+        (32, 48, 1, 1),
+        (20, 5, 1, 5),
+        (8, 24, 2, 3),
+    ],
+)
+def test_long_epilogues_and_other_types(
+    target: str, dtype: str, channels: int, outputs: int, groups: int, kernel: int
+) -> None:
+    """100 * sigmoid(conv(x)) with as many steps as need memory for the sums, and a cast."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((1, channels, 8, 9)).astype(np.float32)
+    weight = rng.standard_normal((outputs, channels // groups, kernel, kernel)).astype(np.float32)
+    pads = ((kernel // 2, kernel // 2),) * 2
+    attributes: dict[str, Any] = {"stride": (1, 1), "dilation": (1, 1), "pads": pads}
+    attributes["groups"] = groups
+    program = Program(
+        ("float32",),
+        (
+            Step("sigmoid", (0,), "float32", "float32"),
+            constant_step(100.0, "float32"),
+            Step("multiply", (1, 2), "float32", "float32"),
+            Step("cast", (3,), "float32", dtype),
+        ),
+        (4,),
+    )
+    sums = reference.conv(x.astype(np.float64), weight, **attributes)
+    source, out = channels_last(x), result(sums.shape, dtype)
+    calls = conv.lower(
+        source,
+        filled(weight, CONSTANT),
+        out,
+        TARGETS[target],
+        bias=None,
+        epilogue=Epilogue(program),
+        **attributes,
+    )
+    (found,) = run(calls, [(source, x)], [out], target=TARGETS[target])
+    expected = 100 / (1 + np.exp(-sums))
+    np.testing.assert_allclose(found, expected, atol=1.001 if dtype == "uint8" else 1e-2)
 
 
 def test_what_is_refused() -> None:

@@ -180,6 +180,29 @@ def test_epilogue(target: str, window: tuple[int, int]) -> None:
     np.testing.assert_allclose(found, np.minimum((expected + residual) * scale, 1), rtol=1e-6)
 
 
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("window", [(3, 3), (8, 6)])
+@pytest.mark.parametrize("dtype", ["uint8", "float64", "bool"])
+def test_results_of_another_type(target: str, window: tuple[int, int], dtype: str) -> None:
+    x = np.random.default_rng(5).integers(0, 99, (1, 37, 8, 6)).astype(np.float32)
+    pads = ((0, 0), (0, 0))
+    expected = reference.max_pool(x, kernel=window, stride=(1, 1), pads=pads).astype(dtype)
+    program = Program(("float32",), (Step("cast", (0,), "float32", dtype),), (1,))
+    source, out = channels_last(x), result(expected.shape, dtype)
+    calls = pool.lower(
+        source,
+        out,
+        TARGETS[target],
+        kind="max",
+        kernel=window,
+        stride=(1, 1),
+        pads=pads,
+        epilogue=Epilogue(program),
+    )
+    (found,) = run(calls, [(source, x)], [out], target=TARGETS[target])
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_slices_of_wider_buffers() -> None:
     rng = np.random.default_rng(7)
     wide = rng.standard_normal((1, 48, 6, 6)).astype(np.float32)

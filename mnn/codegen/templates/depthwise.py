@@ -382,7 +382,8 @@ class _Patch:
                 deep.next = loop.results
             sums = deep.results
         n, d, h, w = self.place
-        rows = PatchRows(f.offset(self.y, f.mul(channel, 4)), a.yh, a.yw, kernel.columns)
+        distance = f.mul(channel, kernel.ending.dtype.itemsize)
+        rows = PatchRows(f.offset(self.y, distance), a.yh, a.yw, kernel.columns)
         operands = operand_rows(f, kernel.ending, a, (n, d, h, w), channel, kernel.columns)
         kernel.ending.store(f, kernel.tile, sums, rows, operands, spill=a.spill)
 

@@ -19,7 +19,7 @@ from mnn.codegen.builder import Function, Index, Module, Value, vector
 from mnn.codegen.kernel import Buffer, Call, Epilogue, Kernel, Slot, Tensor, contiguous
 from mnn.codegen.target import Target
 from mnn.codegen.templates import relayout
-from mnn.codegen.templates.epilogue import Ending, load_columns
+from mnn.codegen.templates.epilogue import Ending, load_columns, store_columns
 from mnn.codegen.templates.tile import StridedRows, Tile
 from mnn.codegen.templates.window import (
     Window,
@@ -88,6 +88,12 @@ def lower(
             operands.append(made)
         epilogue = replace(epilogue, operands=tuple(operands))
     ending, tensors = image_ending(epilogue, goal)
+    stored = x.dtype if epilogue is None else ending.dtype
+    if stored != out.dtype:
+        raise CodegenError(
+            f"pool: the results are {stored}, the output is {out.dtype}, expected equal types. "
+            "Convert in the epilogue."
+        )
     problem = _Problem(source, goal, target, window, ends, kind, count, ending, tensors)
     return [*before, problem.call(), *after]
 
@@ -412,7 +418,8 @@ class _Row:
         f, a = self.f, self.a
         if self.kernel.kind == "average":
             total = _divided(f, total, self.lanes, self.dtype, f.max(positions, 1))
-        place = f.offset(self.y, f.add(f.mul(column, a.yw), f.mul(channel, self.size)))
+        size = _stored_size(self.kernel.ending, self.size)
+        place = f.offset(self.y, f.add(f.mul(column, a.yw), f.mul(channel, size)))
         rows = []
         for number, (each, start) in enumerate(
             zip(self.kernel.ending.operands, self.operands, strict=True)
@@ -422,6 +429,11 @@ class _Row:
                 there = f.add(there, f.mul(channel, each.itemsize))
             rows.append(StridedRows(f.offset(start, there), 0))
         _finish(f, self.kernel.ending, total, place, rows, columns, self.size)
+
+
+def _stored_size(ending: Ending, size: int) -> int:
+    """Return the bytes of an element that is stored, given those of one that is pooled."""
+    return size if ending.program is None else ending.dtype.itemsize
 
 
 def _divided(
@@ -443,8 +455,11 @@ def _finish(
     size: int,
 ) -> None:
     """Store results, after the epilogue if there is one."""
-    lanes = f.target.vector_bytes // size
-    ending.store(f, Tile(1, 1, lanes), [total], StridedRows(place, 0), operands, columns=columns)
+    if ending.program is None:
+        store_columns(f, total, place, size, 0, columns)
+        return
+    tile = Tile(1, 1, f.target.vector_bytes // size)
+    ending.store(f, tile, [total], StridedRows(place, 0), operands, columns=columns)
 
 
 @dataclass(frozen=True)
@@ -525,12 +540,12 @@ class PlaneKernel(Kernel):
         for each, total in enumerate(deep.results):
             if self.kind == "average":
                 total = _divided(f, total, lanes, dtype, a.positions)
-            goal = f.offset(a.y, f.add(f.mul(n, a.yn), f.mul(channel, size)))
+            here = f.add(channel, each * lanes)
+            distance = f.add(f.mul(n, a.yn), f.mul(here, _stored_size(self.ending, size)))
             rows = [
-                self._operand(f, a, number, n, f.add(channel, each * lanes))
-                for number in range(len(self.ending.operands))
+                self._operand(f, a, number, n, here) for number in range(len(self.ending.operands))
             ]
-            _finish(f, self.ending, total, f.offset(goal, width * each), rows, columns, size)
+            _finish(f, self.ending, total, f.offset(a.y, distance), rows, columns, size)
 
     def _operand(
         self, f: Function, a: SimpleNamespace, number: int, n: Index, channel: Index
