@@ -52,9 +52,13 @@ class Buffer:
         kind: INPUT, OUTPUT, CONSTANT or TEMPORARY.
         make: for a constant, returns its content; called once, on first use.
         name: for profiles.
+
+    Attributes:
+        calls: instead of `make`, what computes the content of a constant; see `compute_by`.
+        target: what the calls are for.
     """
 
-    __slots__ = ("_array", "_make", "kind", "name", "size")
+    __slots__ = ("_array", "_make", "calls", "kind", "name", "size", "target")
 
     def __init__(
         self,
@@ -67,6 +71,8 @@ class Buffer:
         self.size = size
         self.kind = kind
         self.name = name
+        self.calls: tuple[Call, ...] = ()
+        self.target: Target | None = None
         self._make = make
         self._array: Array | None = None
 
@@ -79,10 +85,26 @@ class Buffer:
     def array(self) -> Array:
         """Content of a constant."""
         if self._array is None:
-            if self._make is None:
-                raise AssertionError(f"{self.kind} {self.name!r} has no content")
-            self._array, self._make = np.ascontiguousarray(self._make()), None
+            if self.calls:
+                from mnn.codegen.prepare import prepare
+
+                prepare([self])
+            elif self._make is not None:
+                self._array, self._make = np.ascontiguousarray(self._make()), None
+        if self._array is None:
+            raise AssertionError(f"{self.kind} {self.name!r} has no content")
         return self._array
+
+    def compute_by(self, calls: Sequence[Call], target: Target) -> None:
+        """Let calls compute the content of a constant, once, when it is first used.
+
+        They may name other constants, and temporaries of their own.
+        """
+        self.calls, self.target = tuple(calls), target
+
+    def hold(self, content: Array) -> None:
+        """Make `content` that of a constant, in place of what would compute it."""
+        self._array, self._make, self.calls = content, None, ()
 
     def place(self, memory: Array) -> None:
         """Move a constant's content into `memory` (uint8), and forget where it was before."""

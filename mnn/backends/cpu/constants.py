@@ -8,39 +8,45 @@ from typing import Any
 import numpy as np
 
 from mnn.codegen.kernel import Buffer
+from mnn.codegen.prepare import address_of, aligned_bytes, pending, prepare
 from mnn.compile.memory import ALIGNMENT, round_up
 
-__all__ = ["address_of", "aligned_bytes", "place_constants"]
+__all__ = ["place_constants"]
 
 Array = np.ndarray[Any, Any]
-
-
-def address_of(array: Array) -> int:
-    """Return the address of an array's first element."""
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-def aligned_bytes(size: int) -> Array:
-    """Return `size` uint8 elements that begin at a 64-byte boundary, with any content."""
-    raw = np.empty(size + ALIGNMENT, np.uint8)
-    return raw[-address_of(raw) % ALIGNMENT :][:size]
 
 
 def place_constants(buffers: Iterable[Buffer]) -> tuple[dict[Buffer, int], int]:
     """Return the addresses of constants, and how many bytes they have.
 
-    Content that begins at a 64-byte boundary stays where it is; the rest moves into one block. The
-    addresses are valid as long as the buffers exist.
+    What kernels compute is computed in its place. Other content that begins at a 64-byte boundary
+    stays where it is; the rest moves. The addresses are valid as long as the buffers exist.
     """
     listed = list(dict.fromkeys(buffers))
+    wanted = set(listed)
+    computed = [each for each in pending(listed) if each in wanted]
+    room = _Room(sum(round_up(each.size) for each in computed))
+    prepare(
+        listed, lambda each: room.take(each.size) if each in wanted else aligned_bytes(each.size)
+    )
     placed = {each: address_of(each.array) for each in listed}
     moving = [each for each in listed if placed[each] % ALIGNMENT]
-    block = aligned_bytes(sum(round_up(each.array.nbytes) for each in moving))
-    start = 0
+    room = _Room(sum(round_up(each.array.nbytes) for each in moving))
     for each in moving:
-        end = start + round_up(each.array.nbytes)
-        each.place(block[start:end])
+        each.place(room.take(each.array.nbytes))
         placed[each] = address_of(each.array)
-        start = end
     return placed, sum(each.array.nbytes for each in listed)
+
+
+class _Room:
+    """One piece of memory, given away from its start."""
+
+    def __init__(self, size: int) -> None:
+        self._memory = aligned_bytes(size)
+        self._used = 0
+
+    def take(self, size: int) -> Array:
+        """Return `size` bytes at a 64-byte boundary."""
+        start = self._used
+        self._used += round_up(size)
+        return self._memory[start : start + size]

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from mnn.backends.cpu.constants import address_of, aligned_bytes
 from mnn.backends.cpu.fields import RUN, WORD
 from mnn.backends.cpu.pool import pool
 from mnn.backends.cpu.steps import HostCall
 from mnn.backends.cpu.tables import Tables
 from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Tensor
+from mnn.codegen.prepare import address_of, aligned_bytes
 from mnn.compile.memory import round_up
 from mnn.records import dataclass
 

@@ -15,6 +15,7 @@ from mnn.backends.cpu.steps import HostCall, LoopCall, Step, buffers_of, calls_o
 from mnn.backends.cpu.tables import Places, TableBuilder
 from mnn.codegen.kernel import CONSTANT, INPUT, OUTPUT, Buffer, Kernel, Tensor, contiguous
 from mnn.codegen.linking import library
+from mnn.codegen.prepare import pending
 from mnn.codegen.target import Target
 from mnn.compile.memory import lifetimes, place
 
@@ -37,6 +38,7 @@ class Plan:
 
     Attributes:
         steps: as given.
+        constants: their buffers, which own their memory.
         peak_bytes: memory of temporaries in one run.
         constant_bytes: memory of constants, which all runs share.
 
@@ -52,13 +54,12 @@ class Plan:
         target: Target,
     ) -> None:
         self.steps = tuple(steps)
-        executor, functions = _link(self.steps, target)
         uses = [list(buffers_of(each)) for each in self.steps]
         uses.append([each.buffer for each in outputs])
         every = dict.fromkeys(buffer for step in uses for buffer in step)
-        # The buffers own the memory of constants, so they are kept.
-        self._constants = [each for each in every if each.kind == CONSTANT]
-        constants, self.constant_bytes = place_constants(self._constants)
+        self.constants = [each for each in every if each.kind == CONSTANT]
+        executor, functions = _link(self.steps, self.constants, target)
+        constants, self.constant_bytes = place_constants(self.constants)
         lives = lifetimes(uses)
         offsets, self.peak_bytes = place(list(lives.values()))
         temporaries = dict(zip(lives, offsets, strict=True))
@@ -123,14 +124,17 @@ class Plan:
             self._idle.append(instance)
 
 
-def _link(steps: Sequence[Step], target: Target) -> tuple[int, dict[int, int]]:
+def _link(
+    steps: Sequence[Step], constants: Sequence[Buffer], target: Target
+) -> tuple[int, dict[int, int]]:
     """Return the address of the executor, and those of kernels by the `id` of the description.
 
     Descriptions that are equal may still differ: in the sign of a zero.
     """
-    kernels: list[Kernel] = list(
-        {id(each.kernel): each.kernel for each in calls_of(steps)}.values()
-    )
+    calls = list(calls_of(steps))
+    # What computes constants is linked here too, so that all is compiled at the same time.
+    calls += [call for each in pending(constants) if each.target == target for call in each.calls]
+    kernels: list[Kernel] = list({id(each.kernel): each.kernel for each in calls}.values())
     executor, *addresses = library().link([Executor(), *kernels], target)
     return executor, {id(each): found for each, found in zip(kernels, addresses, strict=True)}
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from mnn.codegen.body import Body
 from mnn.codegen.builder import F32, Function, Index, Module, Value, vector
-from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot, Tensor
+from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Kernel, Pointer, Slot, Tensor
 from mnn.codegen.target import Target
 from mnn.codegen.templates.pairs import neighbours, pairs_along_rows, side_by_side
 from mnn.codegen.templates.relayout import transposed
@@ -104,12 +104,14 @@ def _order(b: Tensor, lanes: int) -> str:
 
 def has_pairs(b: Tensor, target: Target) -> bool:
     """True when `pack` can make PAIRS of b for the target."""
-    if not target.bfloat16:
-        return False
-    order = _order(b, target.lanes)
+    return target.bfloat16 and (b.is_constant or _kernel_makes_pairs(b, target.lanes))
+
+
+def _kernel_makes_pairs(b: Tensor, lanes: int) -> bool:
+    order = _order(b, lanes)
     # Squares along k hold twice as many elements; those of an odd depth would begin in a pair.
-    even = b.shape[-2] % 2 == 0 and b.shape[-2] >= 2 * target.lanes
-    return b.is_constant or order == ROWS or (order == COLUMNS and even)
+    even = b.shape[-2] % 2 == 0 and b.shape[-2] >= 2 * lanes
+    return order == ROWS or (order == COLUMNS and even)
 
 
 def pack(
@@ -122,19 +124,17 @@ def pack(
             that of the panels or one less.
     """
     batch = math.prod(b.shape[:-2])
-    if b.is_constant:
+    if b.is_constant and product == PAIRS and not _kernel_makes_pairs(b, target.lanes):
 
         def make() -> Array:
             matrices = b.array().reshape(batch, *b.shape[-2:])
             made = np.empty((batch, panels.bytes // 4), np.float32)
             for each, matrix in enumerate(matrices):
-                if product == PAIRS:
-                    matrix = pairs_along_rows(matrix).view(np.float32)
-                panels.fill(made[each], matrix)
+                panels.fill(made[each], pairs_along_rows(matrix).view(np.float32))
             return made
 
         return Buffer(batch * panels.bytes, CONSTANT, make=make, name="panels"), []
-    room = Buffer(batch * panels.bytes, name="panels")
+    room = Buffer(batch * panels.bytes, CONSTANT if b.is_constant else TEMPORARY, name="panels")
     depth, columns = b.shape[-2:]
     order = _order(b, panels.lanes)
     slots: list[Slot] = [b.pointer, Pointer(room), 4 * b.strides[-2], 4 * b.strides[-1]]
@@ -142,7 +142,7 @@ def pack(
     for size, stride in zip(b.shape[:-2], b.strides[:-2], strict=True):
         slots += [size, 4 * stride]
     part = 8 * depth * panels.lanes
-    return room, [
+    calls = [
         Call(
             PackKernel(order, panels.vectors, panels.tail, panels.lanes, len(b.shape) - 2, product),
             tuple(slots),
@@ -152,6 +152,10 @@ def pack(
             label=f"pack {depth}x{columns}",
         )
     ]
+    if b.is_constant:
+        room.compute_by(calls, target)
+        return room, []
+    return room, calls
 
 
 @dataclass(frozen=True)
