@@ -35,6 +35,7 @@ class Target:
         scales: x * 2**n over the whole range is an instruction.
         float16: conversions between float16 and float32 are instructions.
         rounds: rounding floats to integers is an instruction.
+        sums_pairs: products of neighbouring int16, added in pairs, are an instruction.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Target:
     scales: bool = False
     float16: bool = False
     rounds: bool = True
+    sums_pairs: bool = False
     attributes: tuple[str, ...] = field(
         default=("nounwind", '"no-trapping-math"="true"', '"no-builtins"')
     )
@@ -89,6 +91,7 @@ TARGETS: dict[str, Target] = {
             tiles=((14, 2), (9, 3), (8, 3), (6, 4), (14, 1)),
             scales=True,
             float16=True,
+            sums_pairs=True,
         ),
         Target(
             "avx2",
@@ -101,6 +104,7 @@ TARGETS: dict[str, Target] = {
             fused=True,
             tiles=((6, 2), (4, 3), (2, 4), (12, 1)),
             float16=True,
+            sums_pairs=True,
         ),
         Target(
             "sse2",
@@ -113,6 +117,7 @@ TARGETS: dict[str, Target] = {
             fused=False,
             tiles=((4, 2), (3, 3), (2, 4), (6, 1)),
             rounds=False,
+            sums_pairs=True,
         ),
         Target(
             "neon",
