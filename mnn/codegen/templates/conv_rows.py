@@ -37,7 +37,7 @@ from mnn.codegen.templates.tile import (
     StridedRows,
     Tile,
     accumulate,
-    zeros,
+    accumulate_long,
 )
 from mnn.codegen.templates.tiled import tile_of
 from mnn.codegen.templates.window import split
@@ -490,36 +490,19 @@ class _Item:
         """Return sums plus the products of some taps."""
         f, a, kernel = self.f, self.a, self.kernel
         size = f.mul(a.steps, tile.panel_step)
-        k = Body(f, tile.lanes, _FLOAT)
-
-        def products(held: Sequence[Value], base: Value, weights: Value, steps: Index) -> Any:
-            return accumulate(
+        multiply = accumulate_long if kernel.long else accumulate
+        with f.loop(first, last, carried=sums) as loop:
+            distance = f.load(I64, f.offset(a.taps, f.mul(loop.index, 8)), align=8)
+            loop.next = multiply(
                 f,
                 tile,
-                held,
-                replace(rows, base=base),
-                weights,
-                steps,
+                loop.carried,
+                replace(rows, base=f.offset(rows.base, distance)),
+                f.offset(panel, f.mul(loop.index, size)),
+                a.steps,
                 align=4 * tile.lanes,
                 ahead=_AHEAD if kernel.far else 0,
             )
-
-        with f.loop(first, last, carried=sums) as loop:
-            distance = f.load(I64, f.offset(a.taps, f.mul(loop.index, 8)), align=8)
-            base = f.offset(rows.base, distance)
-            weights = f.offset(panel, f.mul(loop.index, size))
-            if not kernel.long:
-                loop.next = products(loop.carried, base, weights, a.steps)
-            else:
-                with f.turns(0, a.steps, LONG_SUM, loop.carried) as blocks:
-                    found = products(
-                        zeros(f, tile),
-                        f.offset(base, f.mul(blocks.index, 4)),
-                        f.offset(weights, f.mul(blocks.index, tile.panel_step)),
-                        f.min(f.sub(a.steps, blocks.index), LONG_SUM),
-                    )
-                    blocks.next = [k.add(*each) for each in zip(blocks.carried, found, strict=True)]
-                loop.next = blocks.results
         return loop.results
 
     def _save(self, sums: Sequence[Value], place: Value) -> None:

@@ -227,21 +227,24 @@ def accumulate_long(
     panel_step: Index = 0,
     starts: Sequence[Index] | None = None,
     align: int = 4,
+    ahead: int = 0,
+    length: int = LONG_SUM,
 ) -> list[Value]:
-    """Return what `accumulate` does, with less rounding: in blocks that are summed apart."""
+    """Return what `accumulate` does, with less rounding: parts of `length` are summed apart."""
     k = Body(f, tile.lanes, _FLOAT)
     step = panel_step or tile.panel_step
-    with f.turns(0, steps, LONG_SUM, sums) as blocks:
+    with f.turns(0, steps, length, sums) as blocks:
         part = accumulate(
             f,
             tile,
             zeros(f, tile),
             StridedRows(f.offset(rows.base, f.mul(blocks.index, 4)), rows.stride),
             f.offset(panel, f.mul(blocks.index, step)),
-            f.min(f.sub(steps, blocks.index), LONG_SUM),
+            f.min(f.sub(steps, blocks.index), length),
             panel_step=panel_step,
             starts=starts,
             align=align,
+            ahead=ahead,
         )
         blocks.next = [k.add(*each) for each in zip(blocks.carried, part, strict=True)]
     return blocks.results
