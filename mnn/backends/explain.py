@@ -11,7 +11,7 @@ from mnn.compile.explain import Explanation, explained
 from mnn.compile.pipeline import Signature
 from mnn.errors import GraphError, ShapeError
 from mnn.expr.graph import Graph
-from mnn.expr.node import Node, Ref
+from mnn.expr.node import Node, walk
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
 
@@ -62,16 +62,17 @@ def _of_var(var: Var) -> Explanation:
             "explain: this Var holds its value already, so nothing is left to compute. Record the "
             "computation first, inside `with mnn.config.using(lazy=True):`."
         )
-    segment, leaves = segment_of(ref)
-    compiled, _ = segment.compiled_for(tuple(_declared(each) for each in leaves), low=False)
+    leaves = [node for node in walk([ref]) if node.is_leaf]
+    segment, signature = segment_of(ref, {node: (_declared(node),) for node in leaves})
+    compiled, _ = segment.compiled_for(signature, low=False)
     return explained(compiled)
 
 
-def _declared(ref: Ref) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    cell = ref.node.cell
+def _declared(node: Node) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    cell = node.cell
     if cell is not None and cell.array is not None:
         return cell.array.shape, cell.array.dtype
-    return _static(ref.type, ref.node)
+    return _static(node.types[0], node)
 
 
 def _argument(

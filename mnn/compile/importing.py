@@ -102,6 +102,13 @@ def imports(*names: str) -> Callable[[Import], Import]:
     return register
 
 
+def _same_value(one: TensorType, two: TensorType) -> bool:
+    """True when two types tell shape rules the same."""
+    if one.value is None or two.value is None:
+        return one.value is two.value
+    return np.array_equal(one.value, two.value)
+
+
 def _sizes(type: TensorType) -> tuple[int, ...]:
     """Return the sizes of a static type."""
     return tuple(int(size) for size in type.shape or ())  # type: ignore[arg-type]
@@ -144,10 +151,12 @@ class Importer:
         if known is not None:
             return known
         if any(not each.is_static for each in types):
-            raised = DynamicShapeError(node)
-            found = self._special(node, operation, operands, types)
+            # A loop's results have known sizes when its turns can be followed.
+            found = None
+            if operation.name == "loop":
+                found = self._special(node, operation, operands, types)
             if found is None:
-                raise raised
+                raise DynamicShapeError(node)
             return found
         folded = self._folded(operation, operands, node, types)
         if folded is not None:
@@ -166,10 +175,8 @@ class Importer:
             if ref is None or value is None:
                 given.append(None)
                 continue
-            recorded = ref.type
-            type = value.type
-            if recorded.shape != type.shape or (recorded.value is None) != (type.value is None):
-                exact = False
+            recorded, type = ref.type, value.type
+            exact = exact and recorded.shape == type.shape and _same_value(recorded, type)
             given.append(
                 TensorType(type.shape, type.dtype, recorded.format, type.value)
                 if recorded.format != type.format

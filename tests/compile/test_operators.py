@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("llvmlite", reason="plans are machine code")
 
-from mnn.backends.compiled import Segment
+from mnn.backends.segments import Segment
 from mnn.config import config
 from mnn.expr.node import INPUT, Cell, Node, Ref, leaf, walk
 from mnn.expr.types import TensorType

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from mnn.compile.flow import Flow, Value
 from mnn.compile.importers.reductions import mean
 from mnn.compile.importing import Application, imports
 from mnn.ops.reference.layout import channels_first_axes, spatial_axes
-from mnn.ops.reference.window_shapes import conv_padding, pool_padding
+from mnn.ops.reference.window_shapes import conv_padding, pool_padding, transposed_crop
 
 __all__: list[str] = []
 
@@ -47,53 +49,93 @@ def _swapped(flow: Flow, x: Value) -> Value:
     return flow.permute(x, (*range(rank - 2), rank - 1, rank - 2))
 
 
-@imports("conv")
-def _conv(flow: Flow, node: Application) -> Value | None:
+class _Plane:
+    """Where a window operator works: its operand channels-first, its window in axis order.
+
+    A picture one pixel wide is seen as one row: kernels walk along rows.
+    """
+
+    def __init__(self, flow: Flow, x: Value, node: Application, kernel: Sequence[int]) -> None:
+        self._order = channels_first_axes(node.attributes["layout"], len(x.shape))
+        self.x = flow.permute(x, self._order)
+        self.shape = tuple(node.shape[axis] for axis in self._order)
+        self.turned = (
+            len(self.shape) == 4
+            and kernel[1] == 1
+            and self.x.shape[3] == self.shape[3] == 1
+            and self.x.shape[2] > 1
+        )
+        if self.turned:
+            self.x = flow.permute(self.x, _TURNED)
+            self.shape = tuple(self.shape[axis] for axis in _TURNED)
+
+    def lengths(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """Return one entry for each spatial axis, in the order in which the kernel sees them."""
+        return tuple(reversed(values)) if self.turned else tuple(values)
+
+    def weight(self, flow: Flow, weight: Value) -> Value:
+        """Return the weight with its spatial axes in the same order."""
+        return flow.permute(weight, _TURNED) if self.turned else weight
+
+    def restored(self, flow: Flow, result: Value) -> Value:
+        """Return the result with the axes of the operator."""
+        if self.turned:
+            result = flow.permute(result, _TURNED)
+        return flow.permute(result, np.argsort(self._order).tolist())
+
+
+_TURNED = (0, 1, 3, 2)
+
+
+def _operands(flow: Flow, node: Application) -> tuple[Value, Value, list[Value]] | None:
+    """Return input, weight and bias of a float32 convolution, None for what kernels do not take."""
     x, weight, bias = node.operand(0), node.operand(1), node.optional(2)
     if any(each is not None and each.dtype != _SINGLE for each in (x, weight, bias)):
         return None
     if 0 in node.shape or x.size == 0 or weight.size == 0:
         return None
-    attributes = node.attributes
-    order = channels_first_axes(attributes["layout"], len(x.shape))
-    first = flow.permute(x, order)
-    kernel = weight.shape[2:]
+    return x, weight, [] if bias is None else [flow.reshape(bias, (bias.size,))]
+
+
+@imports("conv")
+def _conv(flow: Flow, node: Application) -> Value | None:
+    found = _operands(flow, node)
+    if found is None:
+        return None
+    x, weight, bias = found
+    attributes, kernel = node.attributes, weight.shape[2:]
+    plane = _Plane(flow, x, node, kernel)
+    strides, dilations, kernel, given = map(
+        plane.lengths, (attributes["stride"], attributes["dilation"], kernel, attributes["pads"])
+    )
     pads = tuple(
         conv_padding(
             length, size, stride=stride, dilation=dilation, pads=pad, mode=attributes["mode"]
         )
         for length, size, stride, dilation, pad in zip(
-            first.shape[2:],
-            kernel,
-            attributes["stride"],
-            attributes["dilation"],
-            attributes["pads"],
-            strict=True,
+            plane.x.shape[2:], kernel, strides, dilations, given, strict=True
         )
     )
     window = {
-        "stride": attributes["stride"],
-        "dilation": attributes["dilation"],
+        "stride": strides,
+        "dilation": dilations,
         "pads": pads,
         "groups": attributes["groups"],
     }
-    shape = [node.shape[axis] for axis in order]
-    operands = (
-        (first, weight) if bias is None else (first, weight, flow.reshape(bias, (bias.size,)))
+    operands = (plane.x, plane.weight(flow, weight), *bias)
+    made = _conv_as_matmul(flow, operands, window, plane.shape) or flow.make(
+        "conv", operands, plane.shape, _SINGLE, window
     )
-    made = _conv_as_matmul(flow, operands, window, shape) or flow.make(
-        "conv", operands, shape, _SINGLE, window
-    )
-    return flow.permute(made, np.argsort(order).tolist())
+    return plane.restored(flow, made)
 
 
 def _conv_as_matmul(
-    flow: Flow, operands: tuple[Value, ...], window: dict[str, object], shape: list[int]
+    flow: Flow, operands: tuple[Value, ...], window: Mapping[str, Any], shape: Sequence[int]
 ) -> Value | None:
     """Return a convolution of single positions as a matrix product, None for others."""
     x, weight = operands[:2]
     single = all(size == 1 for size in (*x.shape[2:], *weight.shape[2:]))
-    unpadded = all(pad == (0, 0) for pad in window["pads"])  # type: ignore[attr-defined]
+    unpadded = all(pad == (0, 0) for pad in window["pads"])
     if not single or not unpadded or window["groups"] != 1:
         return None
     rows = flow.reshape(x, x.shape[:2])
@@ -102,33 +144,59 @@ def _conv_as_matmul(
     return flow.reshape(product, shape)
 
 
+@imports("conv_transpose")
+def _conv_transpose(flow: Flow, node: Application) -> Value | None:
+    found = _operands(flow, node)
+    if found is None:
+        return None
+    x, weight, bias = found
+    attributes, kernel = node.attributes, weight.shape[2:]
+    plane = _Plane(flow, x, node, kernel)
+    strides, dilations, kernel, given = map(
+        plane.lengths, (attributes["stride"], attributes["dilation"], kernel, attributes["pads"])
+    )
+    crops = tuple(
+        (
+            transposed_crop(
+                size, stride=stride, dilation=dilation, pads=pad, mode=attributes["mode"]
+            ),
+            0,
+        )
+        for size, stride, dilation, pad in zip(kernel, strides, dilations, given, strict=True)
+    )
+    window = {
+        "stride": strides,
+        "dilation": dilations,
+        "pads": crops,
+        "groups": attributes["groups"],
+    }
+    operands = (plane.x, plane.weight(flow, weight), *bias)
+    made = flow.make("conv_transpose", operands, plane.shape, _SINGLE, window)
+    return plane.restored(flow, made)
+
+
 @imports("max_pool", "avg_pool")
 def _pool(flow: Flow, node: Application) -> Value | None:
     x = node.operand(0)
     if x.dtype != _SINGLE or 0 in node.shape or x.size == 0:
         return None
     attributes = node.attributes
-    order = channels_first_axes(attributes["layout"], len(x.shape))
-    first = flow.permute(x, order)
+    plane = _Plane(flow, x, node, attributes["kernel"])
+    kernel, strides, given = map(
+        plane.lengths, (attributes["kernel"], attributes["stride"], attributes["pads"])
+    )
     pads = tuple(
         pool_padding(length, size, stride=stride, pads=pad, mode=attributes["mode"])
-        for length, size, stride, pad in zip(
-            first.shape[2:],
-            attributes["kernel"],
-            attributes["stride"],
-            attributes["pads"],
-            strict=True,
-        )
+        for length, size, stride, pad in zip(plane.x.shape[2:], kernel, strides, given, strict=True)
     )
     window = {
         "kind": "max" if node.name == "max_pool" else "average",
-        "kernel": attributes["kernel"],
-        "stride": attributes["stride"],
+        "kernel": kernel,
+        "stride": strides,
         "pads": pads,
         "count": attributes.get("count", "exclude"),
     }
-    made = flow.make("pool", (first,), [node.shape[axis] for axis in order], _SINGLE, window)
-    return flow.permute(made, np.argsort(order).tolist())
+    return plane.restored(flow, flow.make("pool", (plane.x,), plane.shape, _SINGLE, window))
 
 
 @imports("global_avg_pool", "global_max_pool")

@@ -1,0 +1,118 @@
+"""Segments: parts of a graph with a plan for every signature they meet."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mnn.codegen.target import host_target
+from mnn.compile.pipeline import Compiled, Signature, compile_nodes
+from mnn.expr.node import Node, Ref
+
+__all__ = ["Segment", "needed_nodes"]
+
+Array = np.ndarray[Any, Any]
+
+
+class Segment:
+    """Nodes to compute from given results; holds a plan for every signature it met.
+
+    Args:
+        nodes: in execution order, without leaves.
+        outputs: what to return.
+        arguments: results that callers give.
+        constants: leaves whose values never change.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        outputs: Sequence[Ref],
+        arguments: Sequence[Ref],
+        constants: Mapping[Node, Array],
+    ) -> None:
+        self.nodes = list(nodes)
+        self.outputs = list(outputs)
+        self.arguments = list(arguments)
+        self.constants = dict(constants)
+        self.plans: dict[tuple[Signature, bool], tuple[Compiled, Segment | None]] = {}
+        self.uses = 0
+        self._lock = threading.Lock()
+
+    def compiled(self, arrays: Sequence[Array], *, low: bool) -> tuple[Compiled, Segment | None]:
+        """Return the plan for arrays like these, and what runs after it, made if need be."""
+        return self.compiled_for(tuple((each.shape, each.dtype) for each in arrays), low=low)
+
+    def compiled_for(self, signature: Signature, *, low: bool) -> tuple[Compiled, Segment | None]:
+        """Return the plan for arguments of these types; see `compiled`."""
+        found = self.plans.get((signature, low))
+        if found is None:
+            with self._lock:
+                found = self.plans.get((signature, low))
+                if found is None:
+                    found = self.plans[signature, low] = self._compile(signature, low=low)
+        return found
+
+    def _compile(self, signature: Signature, *, low: bool) -> tuple[Compiled, Segment | None]:
+        made = compile_nodes(
+            self.nodes,
+            self.outputs,
+            self.arguments,
+            signature,
+            self.constants,
+            host_target(),
+            low=low,
+        )
+        if made.stopped is None:
+            return made, None
+        stopped = made.stopped
+        known = {ref.node for ref in made.results} | {ref.node for ref in self.arguments}
+        done = {stopped, *self.constants}
+        order = [node for node in self.nodes if node is not stopped]
+        needed = needed_nodes(order, self.outputs, known | done)
+        arguments = [
+            *self.arguments,
+            *made.results,
+            *(Ref(stopped, port) for port in range(len(stopped.types))),
+        ]
+        return made, Segment(needed, self.outputs, arguments, self.constants)
+
+    def run(self, arrays: Sequence[Array], *, threads: int, low: bool) -> list[Array]:
+        """Return the outputs for arguments."""
+        made, following = self.compiled(arrays, low=low)
+        results = made.plan.run(arrays, threads)
+        if following is None:
+            return results
+        return following.run(self.carried(made, arrays, results), threads=threads, low=low)
+
+    def carried(
+        self, made: Compiled, arrays: Sequence[Array], results: Sequence[Array]
+    ) -> list[Array]:
+        """Return the arguments of what follows a plan: all known, and the node it stopped at."""
+        stopped = made.stopped
+        assert stopped is not None
+        assert stopped.operation is not None
+        values: dict[Ref, Array] = dict(zip(self.arguments, arrays, strict=True))
+        values.update(zip(made.results, results, strict=True))
+        operands = [None if ref is None else self._operand(ref, values) for ref in stopped.inputs]
+        with np.errstate(all="ignore"):
+            computed = stopped.operation.compute(operands, stopped.attributes)
+        return [*arrays, *results, *computed]
+
+    def _operand(self, ref: Ref, values: Mapping[Ref, Array]) -> Array:
+        constant = self.constants.get(ref.node)
+        return values[ref] if constant is None else constant
+
+
+def needed_nodes(nodes: Sequence[Node], outputs: Sequence[Ref], known: set[Node]) -> list[Node]:
+    """Return the nodes that outputs need and that are not known, in order."""
+    wanted = {ref.node for ref in outputs}
+    kept = []
+    for node in reversed(nodes):
+        if node in wanted and node not in known:
+            kept.append(node)
+            wanted.update(ref.node for ref in node.inputs if ref is not None)
+    return kept[::-1]
