@@ -14,9 +14,18 @@ from mnn.errors import DTypeError, ShapeError
 
 __all__ = [
     "CHANNELS",
+    "CONVERSIONS",
+    "GRAY_FLOATS",
+    "GRAY_WEIGHTS",
+    "border_colour",
+    "border_places",
     "convert_color",
     "copy_make_border",
+    "fixed_weights",
     "flip",
+    "linear_taps",
+    "nearest_places",
+    "opaque",
     "resize_image",
     "rotate",
 ]
@@ -54,10 +63,7 @@ def resize_image(image: Array, *, size: tuple[int, int], interpolation: str) -> 
         raise ShapeError(f"resize: target size {size}, expected a width and height of at least 1.")
     rows, columns = image.shape[:2]
     if interpolation == "nearest":
-        # The reciprocal of a ratio, not the ratio: its rounding decides some pixels.
-        y = np.floor(np.arange(height) * (1.0 / (height / rows))).astype(np.int64)
-        x = np.floor(np.arange(width) * (1.0 / (width / columns))).astype(np.int64)
-        y, x = np.minimum(y, rows - 1), np.minimum(x, columns - 1)
+        y, x = nearest_places(rows, height), nearest_places(columns, width)
         result: Array = image[y[:, None], x[None, :]]
         return result
     if image.dtype not in (np.uint8, np.uint16, np.int16, np.float32, np.float64):
@@ -81,7 +87,14 @@ def _halved(image: Array) -> Array:
     return result
 
 
-def _taps(length: int, count: int, *, clamp: bool) -> tuple[Array, Array]:
+def nearest_places(length: int, count: int) -> Array:
+    """Return the source position that each of `count` output positions copies."""
+    # The reciprocal of a ratio, not the ratio: its rounding decides some pixels.
+    places = np.floor(np.arange(count) * (1.0 / (count / length))).astype(np.int64)
+    return np.minimum(places, length - 1)
+
+
+def linear_taps(length: int, count: int, *, clamp: bool) -> tuple[Array, Array]:
     """Return the lower source position and the float32 weight of the upper one.
 
     Horizontally OpenCV replaces positions outside by the edge with weight 0; vertically it clamps
@@ -99,7 +112,7 @@ def _taps(length: int, count: int, *, clamp: bool) -> tuple[Array, Array]:
     return low, weight
 
 
-def _coefficients(weight: Array) -> tuple[Array, Array]:
+def fixed_weights(weight: Array) -> tuple[Array, Array]:
     """Return 11-bit integer weights of the lower and upper position."""
     upper = np.rint(weight * np.float32(_SCALE)).astype(np.int64)
     lower = np.rint((np.float32(1) - weight) * np.float32(_SCALE)).astype(np.int64)
@@ -108,10 +121,10 @@ def _coefficients(weight: Array) -> tuple[Array, Array]:
 
 def _linear_bytes(image: Array, width: int, height: int) -> Array:
     rows, columns = image.shape[:2]
-    x, wx = _taps(columns, width, clamp=True)
-    y, wy = _taps(rows, height, clamp=False)
-    left, right = _coefficients(wx)
-    top, bottom = _coefficients(wy)
+    x, wx = linear_taps(columns, width, clamp=True)
+    y, wy = linear_taps(rows, height, clamp=False)
+    left, right = fixed_weights(wx)
+    top, bottom = fixed_weights(wy)
     tail = (1,) * (image.ndim - 2)
     wide = image.astype(np.int64)
     across = wide[:, x] * left.reshape(1, -1, *tail)
@@ -126,8 +139,8 @@ def _linear_bytes(image: Array, width: int, height: int) -> Array:
 
 def _linear_floats(image: Array, width: int, height: int) -> Array:
     rows, columns = image.shape[:2]
-    x, wx = _taps(columns, width, clamp=True)
-    y, wy = _taps(rows, height, clamp=True)
+    x, wx = linear_taps(columns, width, clamp=True)
+    y, wy = linear_taps(rows, height, clamp=True)
     tail = (1,) * (image.ndim - 2)
     work = np.float64 if image.dtype == np.float64 else np.float32
     wide = image.astype(work)
@@ -144,8 +157,7 @@ def _linear_floats(image: Array, width: int, height: int) -> Array:
 
 # --- colour --------------------------------------------------------------------------------------
 
-# OpenCV's code numbers: source order, target order.
-_CONVERSIONS: dict[int, tuple[str, str]] = {
+CONVERSIONS: dict[int, tuple[str, str]] = {
     0: ("BGR", "BGRA"),
     1: ("BGRA", "BGR"),
     2: ("BGR", "RGBA"),
@@ -159,13 +171,15 @@ _CONVERSIONS: dict[int, tuple[str, str]] = {
     10: ("BGRA", "GRAY"),
     11: ("RGBA", "GRAY"),
 }
+"""Source order and target order by OpenCV's number of the conversion."""
 
 CHANNELS = {code: (len(one) if one != "GRAY" else 1, len(two) if two != "GRAY" else 1)
-            for code, (one, two) in _CONVERSIONS.items()}  # fmt: skip
+            for code, (one, two) in CONVERSIONS.items()}  # fmt: skip
 """Channels before and after each known conversion."""
 
-_WEIGHTS = {"R": 9798, "G": 19235, "B": 3735}  # 0.299, 0.587, 0.114 in 15 bits
-_FLOAT_WEIGHTS = {"R": 0.299, "G": 0.587, "B": 0.114}
+GRAY_FLOATS = {"R": 0.299, "G": 0.587, "B": 0.114}
+GRAY_WEIGHTS = {"R": 9798, "G": 19235, "B": 3735}
+"""Parts of colours in grey, as floats, and for integers in 15 bits."""
 
 
 def convert_color(image: Array, *, code: int) -> Array:
@@ -179,7 +193,7 @@ def convert_color(image: Array, *, code: int) -> Array:
         ShapeError: another number of channels.    DTypeError: another element type.
     """
     _check_image("cvtColor", image)
-    source, target = _CONVERSIONS[code]
+    source, target = CONVERSIONS[code]
     if image.dtype not in (np.uint8, np.uint16, np.float32):
         raise DTypeError(f"cvtColor: found {image.dtype}, expected uint8, uint16 or float32.")
     count = 1 if source == "GRAY" else len(source)
@@ -191,7 +205,7 @@ def convert_color(image: Array, *, code: int) -> Array:
         )
     if target == "GRAY":
         return _gray(image, source)
-    opaque = _opaque(image.dtype)
+    opaque = opaque(image.dtype)
     if source == "GRAY":
         plane = image if image.ndim == 2 else image[..., 0]
         planes = [plane, plane, plane]
@@ -202,19 +216,20 @@ def convert_color(image: Array, *, code: int) -> Array:
     return np.stack(planes, axis=-1)
 
 
-def _opaque(dtype: np.dtype[Any]) -> Any:
+def opaque(dtype: np.dtype[Any]) -> Any:
+    """Return the alpha of pixels that hide what is behind them."""
     return 1.0 if dtype.kind == "f" else np.iinfo(dtype).max
 
 
 def _gray(image: Array, source: str) -> Array:
     if image.dtype.kind == "f":
         planes = [
-            image[..., source.index(each)] * np.float32(w) for each, w in _FLOAT_WEIGHTS.items()
+            image[..., source.index(each)] * np.float32(w) for each, w in GRAY_FLOATS.items()
         ]
         total: Array = planes[0] + planes[1] + planes[2]
         return total.astype(image.dtype)
     wide = image.astype(np.int64)
-    summed = sum(wide[..., source.index(each)] * weight for each, weight in _WEIGHTS.items())
+    summed = sum(wide[..., source.index(each)] * weight for each, weight in GRAY_WEIGHTS.items())
     result: Array = (np.asarray(summed) + (1 << 14)) >> 15
     return result.astype(image.dtype)
 
@@ -267,23 +282,28 @@ def copy_make_border(
         result = np.zeros(
             (rows + top + bottom, columns + left + right, *image.shape[2:]), image.dtype
         )
-        channels = 1 if image.ndim == 2 else image.shape[2]
-        colour = np.zeros(channels)
-        given = np.asarray(value, np.float64)[:channels]
-        colour[: given.size] = given
-        if image.dtype.kind in "iu":
-            limits = np.iinfo(image.dtype)
-            colour = np.clip(np.rint(colour), limits.min, limits.max)
-        result[...] = colour.astype(image.dtype) if image.ndim == 3 else image.dtype.type(colour[0])
+        colour = border_colour(value, 1 if image.ndim == 2 else image.shape[2], image.dtype)
+        result[...] = colour if image.ndim == 3 else colour[0]
         result[top : top + rows, left : left + columns] = image
         return result
-    y = _border_places(rows, top, bottom, mode)
-    x = _border_places(columns, left, right, mode)
+    y = border_places(rows, top, bottom, mode)
+    x = border_places(columns, left, right, mode)
     found: Array = image[y[:, None], x[None, :]]
     return found
 
 
-def _border_places(length: int, before: int, after: int, mode: str) -> Array:
+def border_colour(value: tuple[float, ...], channels: int, dtype: np.dtype[Any]) -> Array:
+    """Return a colour as pixels of `channels` hold it: missing numbers are 0, others limited."""
+    colour = np.zeros(channels)
+    given = np.asarray(value, np.float64)[:channels]
+    colour[: given.size] = given
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        colour = np.clip(np.rint(colour), limits.min, limits.max)
+    return colour.astype(dtype)
+
+
+def border_places(length: int, before: int, after: int, mode: str) -> Array:
     """Return the source position of every pixel along one axis, however wide the border is."""
     places = np.arange(-before, length + after)
     if mode == "edge":
