@@ -205,14 +205,13 @@ def convert_color(image: Array, *, code: int) -> Array:
         )
     if target == "GRAY":
         return _gray(image, source)
-    opaque = opaque(image.dtype)
     if source == "GRAY":
         plane = image if image.ndim == 2 else image[..., 0]
         planes = [plane, plane, plane]
     else:
         planes = [image[..., source.index(each)] for each in target if each in source]
     if "A" in target and len(planes) == 3:
-        planes.append(np.full(image.shape[:2], opaque, image.dtype))
+        planes.append(np.full(image.shape[:2], opaque(image.dtype), image.dtype))
     return np.stack(planes, axis=-1)
 
 
@@ -223,9 +222,7 @@ def opaque(dtype: np.dtype[Any]) -> Any:
 
 def _gray(image: Array, source: str) -> Array:
     if image.dtype.kind == "f":
-        planes = [
-            image[..., source.index(each)] * np.float32(w) for each, w in GRAY_FLOATS.items()
-        ]
+        planes = [image[..., source.index(each)] * np.float32(w) for each, w in GRAY_FLOATS.items()]
         total: Array = planes[0] + planes[1] + planes[2]
         return total.astype(image.dtype)
     wide = image.astype(np.int64)
