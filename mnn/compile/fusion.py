@@ -97,6 +97,10 @@ def fuse(flow: Flow) -> list[Unit]:
         elif value.kind not in VIEWS:
             unit_of[value] = Unit(value)
     units = sorted(set(unit_of.values()), key=lambda unit: unit.root.number)
+    for unit in units:
+        if unit.axes and not any(member.kind == "reduce" for member in unit.members):
+            # The reduction that was expected is stored for others, too.
+            unit.axes = ()
     absorbed: set[Value] = set()
     # The last of several anchors takes the unit: the others must be stored before it runs.
     for unit in reversed(units):
@@ -152,6 +156,10 @@ def _map_fits(value: Value, unit: Unit) -> bool:
     if _loads(unit) + len(value.inputs) > _LOAD_LIMIT:
         unit.reasons.append(f"map %{value.number}: the kernel reads enough arrays")
         return False
+    if not unit.axes and value.size < math.prod(unit.shape):
+        axes = _axes_of_rows(value, unit.shape)
+        if axes:
+            _reduce_over(unit, axes, unit.shape)
     if unit.axes:
         fits = value.shape in (unit.shape, unit.row_shape)
     else:
@@ -171,12 +179,36 @@ def _reduction_fits(value: Value, unit: Unit) -> bool:
         if not fits:
             unit.reasons.append(f"reduce %{value.number}: other axes than the kernel's")
         return fits
-    rows = value.shape
-    if any(member.kind in VIEWS or member.shape not in (shape, rows) for member in unit.members):
+    if not _reduce_over(unit, axes, shape):
         unit.reasons.append(f"reduce %{value.number}: its users move its elements")
+        return False
+    return True
+
+
+def _reduce_over(unit: Unit, axes: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Give a unit without reductions an index space with reduced axes, if its members suit it."""
+    rows = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+    if any(member.kind in VIEWS or member.shape not in (shape, rows) for member in unit.members):
         return False
     unit.axes, unit.shape = axes, shape
     return True
+
+
+def _axes_of_rows(value: Value, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the axes of a reduction from `shape` that a value is computed from, () without one."""
+    waiting = [value]
+    for _ in range(_MEMBER_LIMIT):
+        if not waiting:
+            break
+        found = waiting.pop()
+        if found.shape != value.shape or found.kind not in LOOPS:
+            continue
+        if found.kind == "reduce" and found.inputs[0].shape == shape:
+            axes: tuple[int, ...] = found.attributes["axes"]
+            return axes
+        if found.kind == "map":
+            waiting += found.inputs
+    return ()
 
 
 def _loads(unit: Unit) -> int:
