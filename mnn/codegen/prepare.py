@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Pointer, Slot
+from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Kernel, Pointer, Slot
 from mnn.codegen.linking import library
 
 __all__ = ["address_of", "aligned_bytes", "pending", "prepare"]
@@ -69,7 +69,10 @@ def prepare(buffers: Iterable[Buffer], room: Callable[[Buffer], Array] | None = 
     """
     waiting = pending(buffers)
     functions = _link(waiting)
-    for buffer in waiting:
+    waiting.reverse()
+    while waiting:
+        # Nothing here holds what was only a step on the way, so its memory is free again.
+        buffer = waiting.pop()
         content = aligned_bytes(buffer.size) if room is None else room(buffer)
         named = dict.fromkeys(_named(buffer.calls))
         memory = {each: _memory(each, buffer, content) for each in named}
@@ -78,7 +81,7 @@ def prepare(buffers: Iterable[Buffer], room: Callable[[Buffer], Array] | None = 
         for call in buffer.calls:
             block = _pack(call.slots, places)
             arguments = np.frombuffer(block, np.int64) if block else np.zeros(1, np.int64)
-            function = _ENTRY(functions[id(call.kernel)])
+            function = _ENTRY(functions[id(call.kernel)][0])
             function(address_of(arguments), 0, call.items, address_of(scratch))
         buffer.hold(content)
 
@@ -96,13 +99,14 @@ def _pack(slots: Sequence[Slot], places: Mapping[Buffer, int]) -> bytes:
     return b"".join(parts)
 
 
-def _link(buffers: Sequence[Buffer]) -> dict[int, int]:
-    """Return the addresses of all kernels, by the `id` of their description."""
-    functions: dict[int, int] = {}
+def _link(buffers: Sequence[Buffer]) -> dict[int, tuple[int, Kernel]]:
+    """Return the addresses of all kernels, by the `id` of their description, which is kept."""
+    functions: dict[int, tuple[int, Kernel]] = {}
     for target in dict.fromkeys(each.target for each in buffers):
         kernels = [call.kernel for each in buffers if each.target == target for call in each.calls]
         found = library().link(kernels, target)
-        functions.update(zip(map(id, kernels), found, strict=True))
+        for kernel, address in zip(kernels, found, strict=True):
+            functions[id(kernel)] = (address, kernel)
     return functions
 
 

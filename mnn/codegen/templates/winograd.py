@@ -16,11 +16,12 @@ import numpy as np
 
 from mnn.codegen.body import Body
 from mnn.codegen.builder import F32, PTR, Function, Index, Module, Value, vector
-from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot
+from mnn.codegen.kernel import Buffer, Call, Kernel, Pointer, Slot
 from mnn.codegen.target import Target
+from mnn.codegen.templates import winograd_weights
 from mnn.codegen.templates.convolution import Convolution, operand_fields, operand_rows
 from mnn.codegen.templates.epilogue import Ending
-from mnn.codegen.templates.packing import Array, Panels
+from mnn.codegen.templates.packing import Panels
 from mnn.codegen.templates.tile import StridedRows, Tile, accumulate, zeros
 from mnn.codegen.templates.tiled import tile_of
 from mnn.codegen.templates.window import split
@@ -28,7 +29,6 @@ from mnn.codegen.templates.winograd_matrices import (
     SIZES,
     input_rows,
     output_rows,
-    transformed_weight,
 )
 
 __all__ = ["WinogradKernel", "best_size", "fits", "lower"]
@@ -206,16 +206,8 @@ class _Plan:
         ]
 
     def _weights(self) -> Buffer:
-        weight, panels, size = self.problem.weight, self.panels, self.size
-
-        def make() -> Array:
-            outputs, inputs = weight.shape[1:3]
-            found = transformed_weight(weight.array().reshape(outputs, inputs, 3, 3), size)
-            made = np.empty(panels.bytes // 4, np.float32)
-            panels.fill(made, found.reshape(-1, outputs))
-            return made
-
-        return Buffer(panels.bytes, CONSTANT, make=make, name="winograd weights")
+        problem = self.problem
+        return winograd_weights.lower(problem.weight, self.panels, self.size, problem.target)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from mnn.codegen.body import Body
 from mnn.codegen.builder import Value
 
-__all__ = ["SIZES", "input_rows", "output_rows", "transformed_weight"]
+__all__ = ["SIZES", "input_rows", "output_rows", "transformed_weight", "weight_rows"]
 
 Array = np.ndarray[Any, Any]
 
@@ -36,7 +36,7 @@ _INPUT = {
         [0, 4, 0, -5, 0, 1],
     ],
 }
-_WEIGHT = {
+_WEIGHT: dict[int, list[list[float]]] = {
     2: [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
     4: [
         [1 / 4, 0, 0],
@@ -86,6 +86,11 @@ def input_rows(k: Body, size: int, values: Sequence[Value]) -> list[Value]:
         found += [k.add(even, odd), k.sub(even, odd)]
     found.append(_sum(k, matrix[-1], values))
     return found
+
+
+def weight_rows(k: Body, size: int, values: Sequence[Value]) -> list[Value]:
+    """Return G times the vectors of a row or column of the weights."""
+    return [_sum(k, row, values) for row in _WEIGHT[size]]
 
 
 def output_rows(k: Body, size: int, values: Sequence[Value]) -> list[Value]:
