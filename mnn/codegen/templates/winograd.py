@@ -22,7 +22,7 @@ from mnn.codegen.templates import winograd_weights
 from mnn.codegen.templates.convolution import Convolution, operand_fields, operand_rows
 from mnn.codegen.templates.epilogue import Ending
 from mnn.codegen.templates.packing import Panels
-from mnn.codegen.templates.tile import StridedRows, Tile, accumulate, zeros
+from mnn.codegen.templates.tile import StridedRows, Tile, accumulate_long, zeros
 from mnn.codegen.templates.tiled import tile_of
 from mnn.codegen.templates.window import split
 from mnn.codegen.templates.winograd_matrices import (
@@ -44,6 +44,8 @@ _FEW_TILES = 14
 """Blocks of so few tiles are not cut any more."""
 _ITEM_WORK = 1_000_000
 """Multiply-adds below which work is not shared out any further."""
+_LONG_SUM = 64
+"""Sums over more channels are made of parts."""
 _AHEAD = 32 * 1024
 """How many bytes of weights are asked for in advance when they come from afar."""
 _CACHE_BYTES = 512 * 1024
@@ -364,7 +366,8 @@ class _Products:
             products = f.offset(self.room, f.mul(loop.index, a.product_step))
             with f.loop(0, count, tile.rows) as part:
                 base = f.offset(rows, f.mul(part.index, a.tile_step))
-                sums = accumulate(
+                # Transforming back multiplies rounding errors, so they are kept small.
+                sums = accumulate_long(
                     f,
                     tile,
                     zeros(f, tile),
@@ -373,6 +376,7 @@ class _Products:
                     a.C,
                     align=4 * tile.lanes,
                     ahead=_AHEAD if kernel.far else 0,
+                    length=_LONG_SUM,
                 )
                 goal = f.offset(products, f.mul(part.index, 4 * tile.width))
                 for each, value in enumerate(sums):
