@@ -251,6 +251,9 @@ def column_cases() -> list[Case]:
     square = normal(1000, 1000)
     return [
         outer_case("sum axis0 1000x1000", total, square, lambda x: x.sum(0)),
+        outer_case(
+            "softmax axis0 256x4096", SOFTMAX, normal(256, 4096), lambda x: numpy_softmax(x, 0)
+        ),
         outer_case("sum axis0 49x1280", total, normal(49, 1280), lambda x: x.sum(0)),
         outer_case("sum axis0 1Mx3", total, normal(1 << 20, 3), lambda x: x.sum(0)),
         outer_case("sum axis0 100000x16", total, normal(100000, 16), lambda x: x.sum(0)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,11 +14,31 @@ from hypothesis import strategies as st
 from mnn.codegen.kernel import OUTPUT
 from mnn.codegen.program import Program
 from mnn.codegen.target import TARGETS
-from mnn.codegen.templates import loops
-from tests.codegen.programs import evaluate, is_row, programs, shapes, small_numbers, views
-from tests.codegen.running import run
+from mnn.codegen.templates import loops, reducing
+from tests.codegen.programs import (
+    evaluate,
+    is_row,
+    output,
+    programs,
+    shapes,
+    small_numbers,
+    step,
+    views,
+)
+from tests.codegen.running import filled, run
 
 X86 = ("avx512", "avx2", "sse2")
+SOFTMAX = Program(
+    ("float32",),
+    (
+        step("reduce.max", 0),
+        step("subtract", 0, 1),
+        step("exp", 2),
+        step("reduce.sum", 3),
+        step("divide", 3, 4),
+    ),
+    (5,),
+)
 
 
 def check(program: Program, data: Any, shape: tuple[int, ...], reduced: int, target: str) -> None:
@@ -59,3 +81,40 @@ def test_programs_with_reductions(target: str, data: Any) -> None:
     length = int(np.prod(shape[len(shape) - reduced :], dtype=int)) if reduced else 1
     program = data.draw(programs(reduces=reduced > 0, length=length))
     check(program, data, shape, reduced, target)
+
+
+@pytest.mark.parametrize("target", X86)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_programs_whose_rows_are_cut(target: str, data: Any) -> None:
+    """Rows are cut here as if they were a thousand times as long."""
+    columns = data.draw(st.sampled_from([(), (1,), (3,), (2, 3), (5,), (40,)]))
+    length = data.draw(st.sampled_from([(300,), (1000,), (40, 25), (641,), (2100,)]))
+    shape = (*columns, *length)
+    program = data.draw(programs(reduces=True, length=math.prod(length)))
+    with mock.patch.object(reducing, "_CHUNK", 16):
+        check(program, data, shape, len(length), target)
+
+
+@pytest.mark.parametrize("target", X86)
+def test_cut_rows_run_in_several_calls(target: str) -> None:
+    shape = (2, 70000)
+    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    source, out = filled(x), output(shape, "float32")
+    calls = loops.lower(SOFTMAX, [source], [out], TARGETS[target], reduced=1)
+    assert len(calls) == 5 + 2  # a piece is left over twice
+    assert max(each.items for each in calls) >= 8
+    (got,) = run(calls, [(source, x)], [out], target=TARGETS[target])
+    (truth,) = evaluate(SOFTMAX, [x], 1, exact=True)
+    np.testing.assert_allclose(got, truth, rtol=2e-6)
+
+
+@pytest.mark.parametrize("target", X86)
+@pytest.mark.parametrize("width", [1, 2, 3, 7])
+def test_narrow_columns_are_dealt_out(target: str, width: int) -> None:
+    x = np.random.default_rng(0).random((9001, width), np.float32)
+    source, out = filled(x), output((width,), "float32")
+    program = Program(("float32",), (step("reduce.sum", 0),), (1,))
+    calls = loops.lower(program, [source.permuted((1, 0))], [out], TARGETS[target], reduced=1)
+    (got,) = run(calls, [(source, x)], [out], target=TARGETS[target], chunk=1)
+    np.testing.assert_allclose(got, x.sum(0, np.float64), rtol=3e-7)

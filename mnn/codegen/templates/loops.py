@@ -12,12 +12,13 @@ from mnn.codegen.kernel import Call, Tensor
 from mnn.codegen.program import Program, constant_step
 from mnn.codegen.target import Target
 from mnn.codegen.templates.gather import lower_gather, lower_gather_elements
-from mnn.codegen.templates.reducing import call_of, description, lower_rows, row_space
+from mnn.codegen.templates.reducing import call_of, check_rows, description, lower_rows, row_space
 from mnn.codegen.templates.reduction import neutral
 from mnn.codegen.templates.rows import RowKernel, block_size
 from mnn.codegen.templates.scan import lower_scan
 from mnn.codegen.templates.schedule import check_program, closure
 from mnn.codegen.templates.space import Operand, Space, canonical
+from mnn.codegen.templates.splitting import subprogram
 from mnn.codegen.templates.tiling import lower_tiles
 from mnn.errors import CodegenError
 
@@ -56,14 +57,23 @@ def lower(
     rows = [_is_row(each, shape, reduced, number) for number, each in enumerate(outputs)]
     if math.prod(shape[: len(shape) - reduced]) == 0 or not outputs:
         return []
+    if program.reduces and not reduced:
+        raise CodegenError("loops: the program has reductions, expected reduced >= 1 axes.")
     if math.prod(shape) == 0:
-        return _lower_empty(program, inputs, outputs, rows, target, reduced, label)
-    if not reduced:
-        if program.reduces:
-            raise CodegenError("loops: the program has reductions, expected reduced >= 1 axes.")
-        return _lower_elements(program, inputs, outputs, shape, target, label)
+        program = _of_nothing(program)
+        outputs, rows = [each for each, row in zip(outputs, rows, strict=True) if row], [True]
+    program, inputs = _without_unused(program, inputs)
+    if not program.reduces:
+        return _lower_plain(program, inputs, outputs, shape, target, reduced, label)
     space = row_space(program, inputs, outputs, rows, shape, reduced)
-    return [lower_rows(program, space, target, label)]
+    check_rows(program, space)
+
+    def again(
+        part: Program, sources: Sequence[Tensor], results: Sequence[Tensor], axes: int
+    ) -> list[Call]:
+        return lower(part, sources, results, target, reduced=axes, label=label)
+
+    return lower_rows(program, space, target, label, again)
 
 
 def _space_shape(
@@ -89,56 +99,50 @@ def _is_row(tensor: Tensor, shape: tuple[int, ...], reduced: int, number: int) -
     return reduced > 0 and len(tensor.shape) < len(shape)
 
 
-def _lower_empty(
-    program: Program,
-    inputs: Sequence[Tensor],
-    outputs: Sequence[Tensor],
-    rows: Sequence[bool],
-    target: Target,
-    reduced: int,
-    label: str,
-) -> list[Call]:
-    """Return the calls for rows without elements: reductions are constants."""
-    first = len(program.inputs)
+def _of_nothing(program: Program) -> Program:
+    """Return a program for rows without elements: reductions are constants."""
     steps = []
     for step in program.steps:
         if step.reduction in ("max", "min", "argmax", "argmin"):
             raise CodegenError(f"reduce.{step.reduction} of an empty row, expected elements.")
         if step.reduction:
-            number = neutral(step.reduction, np.dtype(step.result))
-            step = constant_step(number, step.result)
+            step = constant_step(neutral(step.reduction, np.dtype(step.result)), step.result)
         steps.append(step)
-    wanted = [each for each, row in zip(program.outputs, rows, strict=True) if row]
-    rest = Program(program.inputs, tuple(steps), tuple(wanted))
-    found, _ = closure(rest, wanted, lambda value: False)
-    if any(value < first and not _constant_along(inputs[value], reduced) for value in found):
-        raise CodegenError("loops: row values of an empty row depend on its elements.")
-    places = {value: n for n, value in enumerate(v for v in found if v < first)}
-    used = [inputs[value] for value in places]
-    for value in found:
-        if value >= first:
-            places[value] = len(places)
-    short = Program(
-        tuple(each.dtype.name for each in used),
-        tuple(
-            replace(
-                rest.steps[value - first],
-                arguments=tuple(places[each] for each in rest.steps[value - first].arguments),
-            )
-            for value in found
-            if value >= first
-        ),
-        tuple(places[each] for each in wanted),
-    )
-    kept = [
-        replace(each, shape=each.shape[:-reduced], strides=each.strides[:-reduced]) for each in used
-    ]
-    stored = [each for each, row in zip(outputs, rows, strict=True) if row]
-    return lower(short, kept, stored, target, label=label)
+    return replace(program, steps=tuple(steps))
 
 
-def _constant_along(tensor: Tensor, reduced: int) -> bool:
-    return not any(tensor.strides[len(tensor.shape) - reduced :])
+def _without_unused(program: Program, inputs: Sequence[Tensor]) -> tuple[Program, list[Tensor]]:
+    """Return the program without steps and inputs that no output needs."""
+    needed, _ = closure(program, program.outputs, lambda value: False)
+    used = [value for value in needed if value < len(inputs)]
+    short, _ = subprogram(program, used, program.outputs)
+    return short, [inputs[value] for value in used]
+
+
+def _lower_plain(
+    program: Program,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    shape: tuple[int, ...],
+    target: Target,
+    reduced: int,
+    label: str,
+) -> list[Call]:
+    """Return the calls of a program without reductions: elements, then values for whole rows."""
+    calls = []
+    short = shape[: len(shape) - reduced]
+    for kept in (shape, short) if reduced else (shape,):
+        numbers = [number for number, each in enumerate(outputs) if each.shape == kept]
+        if not numbers or 0 in kept:
+            continue
+        wanted = replace(program, outputs=tuple(program.outputs[each] for each in numbers))
+        part, sources = _without_unused(wanted, inputs)
+        if any(any(each.strides[len(kept) :]) for each in sources):
+            raise CodegenError("loops: an output has one value for rows whose elements differ.")
+        views = [replace(each, shape=kept, strides=each.strides[: len(kept)]) for each in sources]
+        stored = [outputs[each] for each in numbers]
+        calls += _lower_elements(part, views, stored, kept, target, label)
+    return calls
 
 
 # --- elements ------------------------------------------------------------------------------------

@@ -21,16 +21,20 @@ from mnn.codegen.templates.access import (
 )
 from mnn.codegen.templates.columns import ColumnKernel
 from mnn.codegen.templates.rows import RowKernel
-from mnn.codegen.templates.schedule import program_cost, used_dtypes
-from mnn.codegen.templates.space import Operand, Space, canonical
+from mnn.codegen.templates.schedule import make_schedule, program_cost, used_dtypes
+from mnn.codegen.templates.space import Operand, Space, canonical, tensors_of
+from mnn.codegen.templates.splitting import Cut, Lower, lower_cut
 from mnn.codegen.templates.walk import IN_SCRATCH, WalkKernel, arguments, reads_elements_again
+from mnn.errors import CodegenError
 
-__all__ = ["call_of", "description", "lower_rows", "row_space"]
+__all__ = ["call_of", "check_rows", "description", "lower_rows", "row_space"]
 
 _CHUNK = 16384
 """Elements of cheap work that are worth handing to another thread."""
 _SCRATCH_LIMIT = 1 << 18
 """Most bytes of rows that are saved between passes; longer ones are computed again."""
+_FEW = 8
+"""Items that a call should have at least, when it has enough to do."""
 _STRAIGHT = 768
 """Most instructions of a kernel that holds whole rows in registers."""
 
@@ -52,10 +56,28 @@ def row_space(
     return replace(space, outputs=tuple(replace(each, row=row) for each, row in pairs))
 
 
-def lower_rows(program: Program, space: Space, target: Target, label: str) -> Call:
-    """Return the call of a program with reductions."""
-    if _prefers_columns(program, space, target):
-        return _lower_columns(program, space, target, label)
+def check_rows(program: Program, space: Space) -> None:
+    """Raise CodegenError when an output is to hold one value for a row that has many."""
+    inputs = [each.row for each in space.inputs]
+    outputs = [not each.row for each in space.outputs]
+    schedule = make_schedule(program, inputs, outputs, save=False)
+    for number, (value, full) in enumerate(zip(program.outputs, outputs, strict=True)):
+        if not full and not schedule.rows[value]:
+            raise CodegenError(
+                f"loops: output {number} has one value for rows whose elements differ."
+            )
+
+
+def lower_rows(
+    program: Program, space: Space, target: Target, label: str, lower: Lower
+) -> list[Call]:
+    """Return the calls of a program with reductions; `lower` is for parts of it."""
+    columns = _prefers_columns(program, space, target)
+    cut = _cut(program, space, target, columns)
+    if cut is not None:
+        return lower_cut(program, space, tensors_of(space), cut, lower)
+    if columns:
+        return [_lower_columns(program, space, target, label)]
     kernel = RowKernel(**description(program, space, inner=True))
     lanes = vector_lanes(target, used_dtypes(program))
     vectors = -(-space.length // lanes)
@@ -65,8 +87,35 @@ def lower_rows(program: Program, space: Space, target: Target, label: str) -> Ca
         and vectors * program_cost(program) <= _STRAIGHT
         and space.rows * space.length >= _CHUNK
     ):
-        return call_of(replace(kernel, length=space.length), space, label)
-    return call_of(_with_places(kernel, space, 1), space, label)
+        return [call_of(replace(kernel, length=space.length), space, label)]
+    return [call_of(_with_places(kernel, space, 1), space, label)]
+
+
+def _cut(program: Program, space: Space, target: Target, columns: bool) -> Cut | None:
+    """Return how rows should be cut: when they are few and long, or many narrow columns deep."""
+    lanes = vector_lanes(target, used_dtypes(program))
+    args = any(each.reduction.startswith("arg") for each in program.steps)
+    if any(each.reduction and len(each.arguments) > 1 for each in program.steps):
+        return None  # These combine the results of pieces.
+    axis = 0 if args else max(range(len(space.reduced)), key=space.reduced.__getitem__)
+    size, elements = space.reduced[axis], space.rows * space.length
+    if columns and not args:
+        width = space.kept[-1]
+        count = -(-4 * lanes // width) * 4
+        neighbours = any(
+            each.kept[-1] == 1 and each.reduced[axis] == width for each in space.inputs
+        )
+        if neighbours and width < 2 * lanes and width % lanes and size >= 32 * count:
+            return Cut(axis, count, dealt=True, columns=True)
+    items = space.rows
+    if columns:
+        items = space.rows // space.kept[-1] * -(-space.kept[-1] // (4 * lanes))
+    if items >= _FEW or elements < _FEW * _CHUNK or size < 2 * _FEW:
+        return None
+    pieces = min(64, elements // (items * _CHUNK), size // 2)
+    each = -(-size // pieces)
+    each = -(-each // 64) * 64 if each > 64 else each
+    return Cut(axis, size // each, columns=columns) if size // each > 1 else None
 
 
 def description(program: Program, space: Space, *, inner: bool) -> dict[str, Any]:

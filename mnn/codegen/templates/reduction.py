@@ -44,6 +44,9 @@ def neutral(name: str, dtype: DType) -> float | bool:
 class Reduction:
     """One reduction of a program.
 
+    An arg-reduction may have a second argument, the position that each element stands for; of
+    equal extremes the smallest position wins.
+
     Args:
         value: its number.
         position: dtype of positions (of arg-reductions).
@@ -68,7 +71,7 @@ class Reduction:
         self.position = np.dtype(position)
         self.indices = step.arguments[1] if len(step.arguments) > 1 else None
         if self.indices is not None:
-            self.position = self.result
+            self.position = np.dtype(program.dtype(self.indices))
         if self.compute.kind not in "biuf":
             raise CodegenError(f"reduce.{self.name}: kernels do not compute in {compute}.")
 

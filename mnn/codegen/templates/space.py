@@ -12,7 +12,7 @@ import numpy as np
 from mnn.codegen.kernel import Pointer, Tensor
 from mnn.errors import CodegenError
 
-__all__ = ["Operand", "Space", "canonical"]
+__all__ = ["Operand", "Space", "canonical", "tensors_of"]
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,20 @@ def canonical(
         tuple(operands[: len(outputs)]),
         tuple(axis.weight for axis in inner),
     )
+
+
+def tensors_of(space: Space) -> tuple[list[Tensor], list[Tensor]]:
+    """Return inputs and outputs as views of the space; row outputs have the kept axes only."""
+
+    def tensor(operand: Operand, row: bool) -> Tensor:
+        offset, rest = divmod(operand.pointer.offset, operand.itemsize)
+        assert not rest
+        shape = space.kept if row else (*space.kept, *space.reduced)
+        strides = operand.kept if row else (*operand.kept, *operand.reduced)
+        return Tensor(operand.pointer.buffer, shape, strides, np.dtype(operand.dtype), offset)
+
+    inputs = [tensor(each, False) for each in space.inputs]
+    return inputs, [tensor(each, each.row) for each in space.outputs]
 
 
 def _check_outputs(
