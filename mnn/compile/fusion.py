@@ -20,10 +20,13 @@ from collections.abc import Sequence
 
 from mnn.compile.flow import LOOPS, VIEWS, Flow, Value, same_up_to_ones
 
-__all__ = ["ANCHORS", "Unit", "fuse", "stored_in_place"]
+__all__ = ["ANCHORS", "Unit", "fuse", "stored_in_place", "views_of_anchor"]
 
-ANCHORS = frozenset({"matmul", "conv", "conv_transpose", "pool"})
-"""Kinds whose kernels can finish their results with elementwise work."""
+ANCHORS = frozenset({"matmul", "conv", "conv_transpose", "pool", "resize"})
+"""Kinds whose kernels can finish their results with elementwise work.
+
+Those of `resize` can also move them and give them another dtype.
+"""
 
 _LEAVES = frozenset({"input", "constant"})
 _MEMBER_LIMIT = 48
@@ -147,9 +150,11 @@ def _view_fits(value: Value, unit: Unit) -> bool:
     source = value.inputs[0]
     if unit.axes:
         return False
+    resized = _base(source).kind == "resize"
     if value.kind == "reshape":
-        return source.kind in LOOPS | ANCHORS and same_up_to_ones(value.shape, source.shape)
-    return source.kind in LOOPS and source.size >= value.size
+        known = source.kind in LOOPS | ANCHORS or resized
+        return known and same_up_to_ones(value.shape, source.shape)
+    return (source.kind in LOOPS or resized) and source.size >= value.size
 
 
 def _map_fits(value: Value, unit: Unit) -> bool:
@@ -227,13 +232,27 @@ def _host(anchor: Value, users: Sequence[Value], unit_of: dict[Value, Unit]) -> 
     if unit.anchor is not None:
         unit.reasons.append(f"{anchor.kind} %{anchor.number}: another matrix kernel ends here")
         return None
-    if not same_up_to_ones(anchor.shape, unit.shape) or not _plain_path(anchor, unit):
+    views = views_of_anchor(anchor, unit)
+    seen = views[-1] if views and anchor.kind == "resize" else anchor
+    if not same_up_to_ones(seen.shape, unit.shape) or not _plain_path(seen, unit):
         unit.reasons.append(f"{anchor.kind} %{anchor.number}: its results are moved first")
         return None
-    if unit.root.dtype != anchor.dtype:
+    if unit.root.dtype != anchor.dtype and anchor.kind != "resize":
         unit.reasons.append(f"{anchor.kind} %{anchor.number}: the result has another dtype")
         return None
     return unit
+
+
+def views_of_anchor(anchor: Value, unit: Unit) -> list[Value]:
+    """Return the views through which all members of a unit see its anchor, the first one first."""
+    views: list[Value] = []
+    seen = anchor
+    while True:
+        users = [member for member in unit.members if seen in member.inputs]
+        if len(users) != 1 or users[0].kind not in VIEWS or users[0].kind == "broadcast":
+            return views
+        seen = users[0]
+        views.append(seen)
 
 
 def _plain_path(anchor: Value, unit: Unit) -> bool:

@@ -32,13 +32,17 @@ from mnn.codegen.program import Program, constant_step
 from mnn.codegen.target import Target
 from mnn.codegen.templates import loops
 from mnn.compile.flow import VIEWS, Flow, Value
-from mnn.compile.fusion import ANCHORS, Unit, fuse, stored_in_place
+from mnn.compile.fusion import ANCHORS, Unit, fuse, stored_in_place, views_of_anchor
 from mnn.compile.importers.control import LoopBody
 from mnn.compile.programs import build_program
-from mnn.compile.strides import apply_view, is_contiguous, memory_order, reshaped
+from mnn.compile.resizing import Resized
+from mnn.compile.strides import apply_view, is_contiguous, memory_order, reshaped, unviewed
 from mnn.compile.support import kernel_dtype
 
 __all__ = ["Lowered", "lower"]
+
+_MOVING = frozenset({"map", "resize"})
+"""What begins kernels that store their results in any order of axes equally well."""
 
 Array = np.ndarray[Any, Any]
 _Calls = list[Call | HostCall | LoopCall]
@@ -105,6 +109,7 @@ class _Lowering:
     def _lower_units(self, units: Sequence[Unit] | None = None) -> list[tuple[Unit, int]]:
         units = fuse(self.flow) if units is None else units
         self._reserve_parts(units)
+        self._reserve_results(units)
         counts = []
         for unit in units:
             before = len(self.steps)
@@ -128,6 +133,26 @@ class _Lowering:
                 if value in stored and value not in kept and value not in self.parts:
                     self.parts[value] = (root, start)
                 start += value.shape[axis]
+
+    def _reserve_results(self, units: Sequence[Unit]) -> None:
+        """Let kernels that store in any order write results that are views of what they store."""
+        able = {
+            unit.root
+            for unit in units
+            if (unit.is_loop and not unit.axes and (unit.anchor or unit.root).kind in _MOVING)
+            or unit.root.kind == "resize"
+        }
+        for value in self.flow.outputs:
+            tensor: Tensor | None = contiguous(
+                Buffer(max(value.bytes, 1), OUTPUT, name="output"), value.shape, value.dtype
+            )
+            base = value
+            while base.kind in ("permute", "reshape") and tensor is not None:
+                tensor, base = unviewed(base, tensor), base.inputs[0]
+            if tensor is None or base is value or base in self.final or base in self.parts:
+                continue
+            if base in able:
+                self.given.setdefault(base, tensor)
 
     def _allocate(self, value: Value, order: Sequence[int]) -> Tensor:
         """Return memory for a value, with its axes from outermost to innermost in `order`."""
@@ -266,6 +291,11 @@ class _Lowering:
     # --- anchors ---------------------------------------------------------------------------------
 
     def _lower_anchor(self, anchor: Value) -> None:
+        if anchor.kind == "resize":
+            resized = Resized.of(anchor, self._tensor(anchor.inputs[0]))
+            output = self._allocate(anchor, resized.order(anchor.shape))
+            self.steps += resized.calls(output, self.target, None)
+            return
         output = self._allocate(anchor, _anchor_order(anchor))
         self.steps += self._anchor_calls(anchor, output, None)
 
@@ -273,6 +303,8 @@ class _Lowering:
         """Lower an anchor with its unit as epilogue; False when the template does not take it."""
         anchor = unit.anchor
         assert anchor is not None
+        if anchor.kind == "resize":
+            return self._lower_resized(unit, anchor)
         program, inputs = build_program(unit, self._tensor, anchored=True)
         operands = []
         channel = -1 if anchor.kind == "matmul" else 1
@@ -295,6 +327,22 @@ class _Lowering:
             self.parts.pop(root, None)
             self.tensors[root] = found
         self.steps += self._anchor_calls(anchor, output, Epilogue(program, tuple(operands)))
+        return True
+
+    def _lower_resized(self, unit: Unit, anchor: Value) -> bool:
+        """Lower a resize with its unit as epilogue; False when its views cannot be followed."""
+        resized: Resized | None = Resized.of(anchor, self._tensor(anchor.inputs[0]))
+        for view in views_of_anchor(anchor, unit):
+            resized = None if resized is None else resized.seen(view)
+        if resized is None:
+            return False
+        program, inputs = build_program(unit, self._tensor, anchored=True)
+        operands = [reshaped(each.broadcast(unit.shape), resized.shape) for each in inputs]
+        stored = self._allocate(unit.root, resized.order(unit.root.shape))
+        output = reshaped(stored, resized.shape)
+        assert output is not None
+        epilogue = Epilogue(program, tuple(each for each in operands if each is not None))
+        self.steps += resized.calls(output, self.target, epilogue)
         return True
 
     def _anchor_calls(self, anchor: Value, output: Tensor, epilogue: Epilogue | None) -> list[Call]:

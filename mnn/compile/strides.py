@@ -8,7 +8,7 @@ from dataclasses import replace
 from mnn.codegen.kernel import Tensor, contiguous
 from mnn.compile.flow import Value
 
-__all__ = ["apply_view", "is_contiguous", "memory_order", "reshaped"]
+__all__ = ["apply_view", "is_contiguous", "memory_order", "reshaped", "unviewed"]
 
 
 def apply_view(view: Value, tensor: Tensor) -> Tensor | None:
@@ -29,6 +29,17 @@ def apply_view(view: Value, tensor: Tensor) -> Tensor | None:
         return replace(tensor, shape=view.shape, strides=strides, offset=tensor.offset + moved)
     assert view.kind == "reshape", view
     return reshaped(tensor, view.shape)
+
+
+def unviewed(view: Value, tensor: Tensor) -> Tensor | None:
+    """Return where a permute's or reshape's operand lies when its result is a tensor.
+
+    None for a reshape that strides cannot say.
+    """
+    if view.kind == "reshape":
+        return reshaped(tensor, view.inputs[0].shape)
+    axes = view.attributes["axes"]
+    return tensor.permuted([axes.index(axis) for axis in range(len(axes))])
 
 
 def reshaped(tensor: Tensor, shape: Sequence[int]) -> Tensor | None:

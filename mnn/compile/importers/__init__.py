@@ -5,6 +5,7 @@ from __future__ import annotations
 from mnn.compile.importers import (
     control,
     elementwise,
+    image,
     indexing,
     linear,
     movement,
@@ -17,6 +18,7 @@ from mnn.compile.importers import (
 __all__ = [
     "control",
     "elementwise",
+    "image",
     "indexing",
     "linear",
     "movement",

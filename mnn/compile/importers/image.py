@@ -1,0 +1,187 @@
+"""Resized and sampled images, and pictures: what moves pixels is movement, the rest are kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mnn.compile.flow import Flow, Value
+from mnn.compile.importing import Application, imports
+from mnn.compile.resizing import Interpolation, PictureScaling, make_resize
+from mnn.compile.support import kernel_dtype
+from mnn.ops.reference import picture
+from mnn.ops.reference.layout import spatial_axes
+
+__all__: list[str] = []
+
+_RUNS = 24
+"""Most pieces that a border is put together from."""
+
+
+@imports("interpolate")
+def _interpolate(flow: Flow, node: Application) -> Value | None:
+    x, attributes = node.operand(0), node.attributes
+    method, nearest = attributes["method"], attributes["method"].startswith("nearest")
+    if 0 in node.shape or not kernel_dtype(x.dtype) or not (nearest or x.dtype.kind == "f"):
+        return None
+    axes = spatial_axes(attributes["layout"], len(x.shape))
+    sizes = [node.shape[axis] for axis in axes]
+    steps = attributes["steps"] or (None,) * len(axes)
+
+    def resized(value: Value, pair: tuple[int, int], numbers: Sequence[int]) -> Value:
+        chosen = (steps[numbers[0]], steps[numbers[1]])
+        rule = Interpolation(method, attributes["coordinates"], chosen)
+        return make_resize(flow, value, pair, (sizes[numbers[0]], sizes[numbers[1]]), rule)
+
+    if len(axes) == 1:
+        # A row of its own.
+        lifted = flow.reshape(x, (*x.shape[: axes[0]], 1, *x.shape[axes[0] :]))
+        rule = Interpolation(method, attributes["coordinates"], (None, steps[0]))
+        made = make_resize(flow, lifted, (axes[0], axes[0] + 1), (1, sizes[0]), rule)
+        return flow.reshape(made, node.shape)
+    if len(axes) == 2:
+        return resized(x, (axes[0], axes[1]), (0, 1))
+    return None
+
+
+@imports("image_resize")
+def _image_resize(flow: Flow, node: Application) -> Value | None:
+    x = node.operand(0)
+    if not kernel_dtype(x.dtype):
+        return None
+    width, height = node.attributes["size"]
+    if (height, width) == x.shape[:2]:
+        return x
+    rule = PictureScaling(node.attributes["interpolation"])
+    return make_resize(flow, x, (0, 1), (height, width), rule)
+
+
+# --- colour --------------------------------------------------------------------------------------
+
+
+@imports("image_color")
+def _image_color(flow: Flow, node: Application) -> Value | None:
+    x = node.operand(0)
+    source, target = picture.CONVERSIONS[node.attributes["code"]]
+    if target == "GRAY":
+        return flow.reshape(_gray(flow, x, source), node.shape)
+    opaque = flow.number(picture.opaque(x.dtype), x.dtype)
+    alpha = flow.broadcast(opaque, (*x.shape[:2], 1))
+    if source == "GRAY":
+        colours = flow.broadcast(flow.reshape(x, (*x.shape[:2], 1)), (*x.shape[:2], 3))
+        return flow.concat([colours, alpha], 2) if "A" in target else colours
+    turned = source[:3] != target[:3]
+    colours = _channels(flow, x, 2 if turned else 0, -1 if turned else 1, 3)
+    if "A" not in target:
+        return colours
+    if "A" in source:
+        alpha = _channels(flow, x, 3, 1, 1)
+    return x if colours is x else flow.concat([colours, alpha], 2)
+
+
+def _channels(flow: Flow, x: Value, start: int, step: int, count: int) -> Value:
+    return flow.slice(x, (0, 0, start), (1, 1, step), (*x.shape[:2], count))
+
+
+def _gray(flow: Flow, x: Value, source: str) -> Value:
+    """Return (H, W, 1): the weighted sum of the colours, in OpenCV's arithmetic."""
+    floats = x.dtype.kind == "f"
+    # The sum of 16-bit colours needs all bits of an unsigned number.
+    work = x.dtype if floats else np.dtype(np.int32 if x.dtype == np.uint8 else np.uint32)
+    weights = picture.GRAY_FLOATS if floats else picture.GRAY_WEIGHTS
+    total: Value | None = None
+    for colour, weight in weights.items():
+        plane = flow.map("cast", [_channels(flow, x, source.index(colour), 1, 1)], result=work)
+        part = flow.map("multiply", [plane, flow.number(weight, work)])
+        total = part if total is None else flow.map("add", [total, part])
+    assert total is not None
+    if floats:
+        return total
+    rounded = flow.map("add", [total, flow.number(1 << 14, work)])
+    shifted = flow.map("right_shift", [rounded, flow.number(15, work)])
+    return flow.map("cast", [shifted], result=x.dtype)
+
+
+# --- movement ------------------------------------------------------------------------------------
+
+
+def _turned(flow: Flow, x: Value, axes: Sequence[int]) -> Value:
+    """Return x with axes in reverse order."""
+    starts = [size - 1 if axis in axes else 0 for axis, size in enumerate(x.shape)]
+    steps = [-1 if axis in axes else 1 for axis in range(len(x.shape))]
+    return flow.slice(x, starts, steps, x.shape)
+
+
+@imports("image_flip")
+def _image_flip(flow: Flow, node: Application) -> Value:
+    code = node.attributes["code"]
+    return _turned(flow, node.operand(0), (0,) if code == 0 else (1,) if code > 0 else (0, 1))
+
+
+@imports("image_rotate")
+def _image_rotate(flow: Flow, node: Application) -> Value:
+    x, code = node.operand(0), node.attributes["code"]
+    if code == 1:
+        return _turned(flow, x, (0, 1))
+    across = flow.permute(x, (1, 0, *range(2, len(x.shape))))
+    return _turned(flow, across, (1,) if code == 0 else (0,))
+
+
+@imports("image_border")
+def _image_border(flow: Flow, node: Application) -> Value | None:
+    x, attributes = node.operand(0), node.attributes
+    if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8:
+        return None
+    sides = [(attributes["top"], attributes["bottom"]), (attributes["left"], attributes["right"])]
+    if attributes["mode"] == "constant":
+        channels = x.shape[2] if len(x.shape) == 3 else 1
+        colour = picture.border_colour(attributes["value"], channels, x.dtype)
+        return _framed(flow, x, sides, colour)
+    found: Value | None = x
+    for axis, (before, after) in enumerate(sides):
+        places = picture.border_places(x.shape[axis], before, after, attributes["mode"])
+        found = None if found is None else _picked(flow, found, axis, places.tolist())
+    return found
+
+
+def _framed(flow: Flow, x: Value, sides: Sequence[tuple[int, int]], colour: np.ndarray) -> Value:
+    """Return x with a border of one colour."""
+    before = [low for low, _ in sides] + [0] * (len(x.shape) - 2)
+    shape = [size + sum(sides[axis]) if axis < 2 else size for axis, size in enumerate(x.shape)]
+    if (colour == colour[0]).all():
+        if tuple(shape) == x.shape:
+            return x
+        attributes = {"before": tuple(before), "value": colour[0].item()}
+        return flow.make("pad", (x,), shape, x.dtype, attributes)
+    pixel = flow.constant(colour)
+    for axis, widths in enumerate(sides):
+        parts = []
+        for width in widths:
+            border = list(x.shape)
+            border[axis] = width
+            parts.append(flow.broadcast(pixel, border))
+        x = flow.concat([parts[0], x, parts[1]], axis)
+    return x
+
+
+def _picked(flow: Flow, x: Value, axis: int, places: Sequence[int]) -> Value | None:
+    """Return x at places of an axis, put together from slices; None when they are too many."""
+    parts, start = [], 0
+    while start < len(places):
+        step = places[start + 1] - places[start] if start + 1 < len(places) else 1
+        step = step if step in (-1, 0, 1) else 1
+        end = start + 1
+        while end < len(places) and places[end] - places[end - 1] == step:
+            end += 1
+        shape, starts, steps = list(x.shape), [0] * len(x.shape), [1] * len(x.shape)
+        shape[axis], starts[axis], steps[axis] = end - start, places[start], step or 1
+        if step == 0:
+            single = [1 if number == axis else size for number, size in enumerate(shape)]
+            parts.append(flow.broadcast(flow.slice(x, starts, steps, single), shape))
+        else:
+            parts.append(flow.slice(x, starts, steps, shape))
+        start = end
+        if len(parts) > _RUNS:
+            return None
+    return flow.concat(parts, axis)
