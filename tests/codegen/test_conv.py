@@ -88,6 +88,38 @@ def test_groups(target: str, groups: int, inputs: int, outputs: int) -> None:
 
 
 @pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("outputs", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize(
+    ("shape", "kernel", "options"),
+    [
+        ((1, 32, 9, 11), (3, 3), {"pads": ONE}),
+        ((2, 16, 9, 11), (3, 5), {"pads": ((2, 0), (1, 3)), "stride": (1, 2)}),
+        ((1, 48, 13, 10), (3, 3), {"dilation": (2, 2), "pads": ((2, 2), (2, 2))}),
+        ((1, 128, 5, 3), (1, 1), {}),
+        ((2, 32, 40), (5,), {"pads": ((2, 2),)}),
+        ((1, 64, 8, 8), (2, 2), {"stride": (2, 2), "groups": 2}),
+    ],
+)
+def test_few_outputs(
+    target: str, outputs: int, shape: tuple[int, ...], kernel: Any, options: dict[str, Any]
+) -> None:
+    groups = options.get("groups", 1)
+    for chunk, constant, residual in ((0, True, False), (1, False, True)):
+        calls = check(
+            shape,
+            kernel,
+            outputs * groups,
+            target,
+            chunk=chunk,
+            constant=constant,
+            residual=residual,
+            **options,
+        )
+        if groups == 1 and 1 < outputs <= TARGETS[target].lanes // 2:
+            assert "dots" in labels(calls)
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
 @pytest.mark.parametrize(
     ("shape", "kernel", "outputs", "options"),
     [

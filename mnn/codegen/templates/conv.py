@@ -11,7 +11,7 @@ import numpy as np
 
 from mnn.codegen.kernel import CONSTANT, Buffer, Call, Epilogue, Tensor, contiguous
 from mnn.codegen.target import Target
-from mnn.codegen.templates import conv_rows, depthwise, gemm, relayout, winograd
+from mnn.codegen.templates import conv_dots, conv_rows, depthwise, gemm, relayout, winograd
 from mnn.codegen.templates.convolution import Convolution
 from mnn.codegen.templates.window import (
     Window,
@@ -287,6 +287,8 @@ def _chosen(problem: Convolution) -> list[Call]:
     if problem.x.strides[-1] == 1:
         if depthwise.suits(problem):
             return depthwise.lower(problem)
+        if conv_dots.suits(problem):
+            return conv_dots.lower(problem)
         if _is_product(problem):
             return _product(problem)
         if winograd.fits(problem) and (size := winograd.best_size(problem)):

@@ -42,7 +42,7 @@ from mnn.codegen.templates.tile import (
 from mnn.codegen.templates.tiled import tile_of
 from mnn.codegen.templates.window import split
 
-__all__ = ["RowsKernel", "lower", "reads_planes"]
+__all__ = ["RowsItem", "RowsKernel", "RowsPlan", "lower", "reads_planes"]
 
 Array = np.ndarray[Any, Any]
 _FLOAT = np.dtype(np.float32)
@@ -69,15 +69,15 @@ def reads_planes(x: Tensor, groups: int) -> bool:
 
 def lower(problem: Convolution) -> list[Call]:
     """Return the calls of any convolution whose x has neighbouring channels or `reads_planes`."""
-    return _Plan(problem).calls()
+    return RowsPlan(problem).calls()
 
 
-class _Plan:
+class RowsPlan:
     """How a convolution is cut into blocks."""
 
     def __init__(self, problem: Convolution) -> None:
         self.problem = problem
-        window, x, out, target = problem.window, problem.x, problem.out, problem.target
+        window, x, out = problem.window, problem.x, problem.out
         self.depth, self.height, self.width = out.shape[1:4]
         self.planar = problem.inputs > 1 and x.strides[-1] != 1
         self.planes = problem.inputs if self.planar else 1
@@ -99,10 +99,16 @@ class _Plan:
         self.terms = self.steps * self.taps
         if not self.terms:
             self.steps, self.taps = 1, 0
-        rows, vectors = tile_of(target, self.width, problem.outputs, max(self.terms, 1))
-        self.tile = Tile(rows, vectors, target.lanes, self.product)
-        self.panels = Panels(self.terms, problem.outputs, vectors, target.lanes)
+        self.tile, self.panels = self.choose()
         self._cut()
+
+    def choose(self) -> tuple[Tile, Panels]:
+        """Return what is computed at once, and how the weights lie for that."""
+        outputs, lanes = self.problem.outputs, self.problem.target.lanes
+        terms = max(self.terms, 1)
+        rows, vectors = tile_of(self.problem.target, self.width, outputs, terms)
+        tile = Tile(rows, vectors, lanes, self.product)
+        return tile, Panels(self.terms, outputs, vectors, lanes)
 
     def _cut(self) -> None:
         """Choose the rows, columns and panels of an item."""
@@ -160,7 +166,7 @@ class _Plan:
             self.problem.x,
             self.problem.out,
         )
-        panels, before = self._weights()
+        panels, before = self.weights()
         line = self._line(self.columns)
         height = window.reach(1, self.rows) if self.shared else self.rows
         strides = problem.strides(x)
@@ -186,27 +192,33 @@ class _Plan:
         items = out.shape[0] * problem.groups * self.depth * -(-self.height // self.rows)
         items *= -(-self.width // self.columns) * self.panel_blocks
         scratch = 0 if self.direct else self.lines(self.rows, self.shared) * line
-        kernel = RowsKernel(
-            self.tile,
-            self.panels.tail,
-            planar=self.planar,
-            direct=self.direct,
-            blocked=self.partial_bytes > 0,
-            narrow=problem.outputs < self.tile.lanes,
-            far=self.panels.bytes > _FAR_BYTES,
-            long=self.terms > 2 * LONG_SUM and self.steps >= LONG_SUM // 4,
-            ending=problem.ending,
-        )
+        kernel, what = self.kernel()
         return [
             *before,
             problem.call(
                 kernel,
                 (*slots, *problem.operand_slots()),
                 items,
-                f"rows {self.tile.rows}x{self.tile.width}",
+                what,
                 scratch + -(-self.partial_bytes // 64) * 64,
             ),
         ]
+
+    def kernel(self) -> tuple[Kernel, str]:
+        """Return the kernel and what it calls itself."""
+        problem = self.problem
+        kernel = RowsKernel(
+            self.tile,
+            problem.ending,
+            tail=self.panels.tail,
+            planar=self.planar,
+            direct=self.direct,
+            blocked=self.partial_bytes > 0,
+            narrow=problem.outputs < self.tile.lanes,
+            far=self.panels.bytes > _FAR_BYTES,
+            long=self.terms > 2 * LONG_SUM and self.steps >= LONG_SUM // 4,
+        )
+        return kernel, f"rows {self.tile.rows}x{self.tile.width}"
 
     def _table(self, line: int, height: int) -> tuple[Pointer, int, int]:
         """Return where the taps lie, in bytes; the distance to the output row below, to the right.
@@ -230,7 +242,7 @@ class _Plan:
             table = np.zeros(1, np.int64)
         return Pointer(Buffer.constant(table, "taps")), step_down, right * window.stride[2]
 
-    def _weights(self) -> tuple[Pointer, list[Call]]:
+    def weights(self) -> tuple[Pointer, list[Call]]:
         """Return the panels of all groups, and the calls that make them."""
         problem, weight, target = self.problem, self.problem.weight, self.problem.target
         if not self.terms:
@@ -260,6 +272,7 @@ class RowsKernel(Kernel):
 
     Attributes:
         tile: what is computed at once: neighbouring outputs of a row.
+        ending: what becomes of the sums.
         tail: vectors of the last panel when it has fewer, 0 when it never has.
         planar: channels are far apart, rows of a channel are read.
         direct: no window leaves the image, which is read in place.
@@ -270,14 +283,14 @@ class RowsKernel(Kernel):
     """
 
     tile: Tile
-    tail: int
-    planar: bool
-    direct: bool
-    blocked: bool
-    narrow: bool
-    far: bool
-    long: bool
     ending: Ending
+    tail: int = 0
+    planar: bool = False
+    direct: bool = False
+    blocked: bool = False
+    narrow: bool = False
+    far: bool = False
+    long: bool = False
 
     def fields(self) -> str:
         """Return the names of the argument slots."""
@@ -303,7 +316,7 @@ class RowsKernel(Kernel):
             n, group, d, row, column, panel = split(f, loop.index, counts)
             h = f.mul(row, a.rows)
             w = f.min(f.mul(column, a.columns), f.sub(a.OW, a.columns))
-            item = _Item(self, f, a, (n, d, h, w), group)
+            item = self.item(f, a, (n, d, h, w), group)
             place = f.value(f.div(loop.index, a.panel_blocks))
             if not self.direct:
                 with f.when(f.compare("ne", place, loop.carried[0])):
@@ -312,8 +325,18 @@ class RowsKernel(Kernel):
             loop.next = [place]
         return module
 
+    def item(
+        self,
+        f: Function,
+        a: SimpleNamespace,
+        place: tuple[Index, Index, Index, Index],
+        group: Index,
+    ) -> RowsItem:
+        """Return what builds an item."""
+        return RowsItem(self, f, a, place, group)
 
-class _Item:
+
+class RowsItem:
     """One item being built."""
 
     def __init__(
@@ -442,11 +465,11 @@ class _Item:
         ]
 
         def finish(sums: Sequence[Value], row: Index, across: Index) -> None:
-            self._store(tile, sums, row, across, column, starts, columns)
+            self.store(tile, sums, row, across, column, starts, columns)
 
         if not kernel.blocked:
             with self.tiles(tile) as (row, across, _):
-                rows = self._rows(row, across)
+                rows = self.rows_of(row, across)
                 sums = self._taps(tile, bias * tile.rows, rows, panel, 0, a.count)
                 finish(sums, row, across)
             return
@@ -456,7 +479,7 @@ class _Item:
             end = f.min(f.add(block.index, a.block_taps), a.count)
             with self.tiles(tile) as (row, across, sums_place):
                 held = self._saved(tile, sums_place)
-                rows = self._rows(row, across)
+                rows = self.rows_of(row, across)
                 held = self._taps(tile, held, rows, panel, block.index, end)
                 self._save(held, sums_place)
         with self.tiles(tile) as (row, across, sums_place):
@@ -472,7 +495,7 @@ class _Item:
             column = f.min(f.mul(loop.index, tile.rows), f.sub(a.columns, tile.rows))
             yield row.index, column, f.offset(a.sums, f.mul(number, kernel.tile.spill_bytes))
 
-    def _rows(self, row: Index, column: Index) -> StridedRows:
+    def rows_of(self, row: Index, column: Index) -> StridedRows:
         """Return where the windows of a tile begin."""
         f, a = self.f, self.a
         distance = f.add(f.mul(row, a.down), f.mul(column, a.right))
@@ -517,7 +540,7 @@ class _Item:
             for number in range(tile.sums)
         ]
 
-    def _store(
+    def store(
         self,
         tile: Tile,
         sums: Sequence[Value],

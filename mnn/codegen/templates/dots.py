@@ -16,7 +16,7 @@ from mnn.codegen.templates.epilogue import Ending
 from mnn.codegen.templates.product import BIAS_ONE, NO_BIAS, batch_fields, located
 from mnn.codegen.templates.tile import StridedRows, Tile
 
-__all__ = ["MOST_ROWS", "DotProducts", "columns_at_once"]
+__all__ = ["MOST_ROWS", "DotProducts", "columns_at_once", "sums_of_lanes"]
 
 MOST_ROWS = 4
 """Rows of A up to which this is the way."""
@@ -103,7 +103,7 @@ class DotProducts(Kernel):
     def _joined(self, f: Function, held: Sequence[Value]) -> list[Value]:
         """Return one vector for each row: the sum over the lanes for each column."""
         return [
-            _sums_of_lanes(f, held[row * self.columns : (row + 1) * self.columns])
+            sums_of_lanes(f, held[row * self.columns : (row + 1) * self.columns])
             for row in range(self.rows)
         ]
 
@@ -160,7 +160,7 @@ def _products(
     ]
 
 
-def _sums_of_lanes(f: Function, vectors: Sequence[Value]) -> Value:
+def sums_of_lanes(f: Function, vectors: Sequence[Value]) -> Value:
     """Return a vector of the sum over the lanes of each vector; their number is a power of two."""
     held = list(vectors)
     lanes = f.target.lanes

@@ -19,7 +19,7 @@ from mnn.codegen.builder import F32, Function, Index, Module, Value, vector
 from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Kernel, Pointer, Slot, Tensor
 from mnn.codegen.target import Target
 from mnn.codegen.templates.pairs import neighbours, pairs_along_rows, side_by_side
-from mnn.codegen.templates.relayout import transposed
+from mnn.codegen.templates.shuffles import transposed
 from mnn.codegen.templates.tile import FLOAT32, PAIRS
 from mnn.codegen.templates.window import split
 

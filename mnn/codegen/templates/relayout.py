@@ -10,14 +10,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mnn.codegen.builder import F32, Function, Index, Module, Value, vector
+from mnn.codegen.builder import I8, I16, I32, I64, Function, Index, Module, Value, vector
 from mnn.codegen.kernel import Buffer, Call, Kernel, Tensor, contiguous
 from mnn.codegen.target import Target
+from mnn.codegen.templates.shuffles import transposed
 from mnn.codegen.templates.window import split
 from mnn.errors import CodegenError
 
 __all__ = ["RelayoutKernel", "lower", "neighbouring"]
 
+_TYPES = {1: I8, 2: I16, 4: I32, 8: I64}
+"""Bits are copied, whatever they mean."""
 _OUTER = 4
 _BLOCK = 16
 """Positions of each of the two inner axes that one item copies, in vectors."""
@@ -34,10 +37,10 @@ def lower(source: Tensor, target_tensor: Tensor, target: Target) -> list[Call]:
         CodegenError: other element sizes, or more axes.
     """
     size = source.dtype.itemsize
-    if size != 4 or source.dtype != target_tensor.dtype:
+    if size not in _TYPES or source.dtype != target_tensor.dtype:
         raise CodegenError(
             f"relayout: found elements of {source.dtype} for {target_tensor.dtype}, expected equal "
-            "types of 4 bytes. Use a loop."
+            "types of 1, 2, 4 or 8 bytes. Use a loop."
         )
     if not source.size:
         return []
@@ -54,11 +57,12 @@ def lower(source: Tensor, target_tensor: Tensor, target: Target) -> list[Call]:
         )
     axes.sort(key=lambda each: -abs(each[2]))
     outer = [(1, 0, 0)] * (_OUTER - len(axes)) + axes
-    shape = _Shape(written, read, outer, target.lanes)
     kernel = RelayoutKernel(
+        size,
         transposes=read[1] == 1 and written[2] == 1 and written[1] != 1,
         copies=written[1] == written[2] == 1,
     )
+    shape = _Shape(written, read, outer, kernel.lanes(target))
     slots = [source.pointer, target_tensor.pointer]
     for length, from_step, to_step in (written, read, *outer):
         slots += [length, from_step * size, to_step * size]  # type: ignore[list-item]
@@ -127,12 +131,18 @@ class RelayoutKernel(Kernel):
     """Copies blocks of two inner axes: W, along which is written, and R, along which is read.
 
     Attributes:
+        size: bytes of an element.
         transposes: both strides are 1 element, one on each side.
         copies: W has neighbours on both sides.
     """
 
+    size: int
     transposes: bool
     copies: bool
+
+    def lanes(self, target: Target) -> int:
+        """Return the elements handled at once; squares of small elements would be large."""
+        return min(16, target.vector_bytes // self.size)
 
     def build(self, target: Target) -> Module:
         """Return the code."""
@@ -141,7 +151,7 @@ class RelayoutKernel(Kernel):
         fields = "*x *y nw xw yw nr xr yr"
         fields += "".join(f" n{each} x{each} y{each}" for each in range(_OUTER))
         a = f.block(fields + " wb rb")
-        block = _BLOCK * target.lanes
+        block = _BLOCK * self.lanes(target)
         counts = [getattr(a, f"n{each}") for each in range(_OUTER)]
         with f.loop(f.arguments[1], f.arguments[2]) as loop:
             *places, write_block, read_block = split(f, loop.index, [*counts, a.wb, a.rb])
@@ -153,7 +163,7 @@ class RelayoutKernel(Kernel):
             source = f.offset(source, f.add(f.mul(w, a.xw), f.mul(r, a.xr)))
             goal = f.offset(goal, f.add(f.mul(w, a.yw), f.mul(r, a.yr)))
             counts_inside = f.min(f.sub(a.nw, w), block), f.min(f.sub(a.nr, r), block)
-            _Block(f, source, goal, (a.xw, a.xr), (a.yw, a.yr)).emit(self, *counts_inside)
+            _Block(self, f, source, goal, (a.xw, a.xr), (a.yw, a.yr)).emit(*counts_inside)
         return module
 
 
@@ -161,6 +171,7 @@ class RelayoutKernel(Kernel):
 class _Block:
     """A block being copied; strides in bytes along (W, R)."""
 
+    kernel: RelayoutKernel
     f: Function
     source: Value
     goal: Value
@@ -174,15 +185,21 @@ class _Block:
         goal = f.offset(self.goal, f.add(f.mul(w, self.writes[0]), f.mul(r, self.writes[1])))
         return source, goal
 
-    def emit(self, kernel: RelayoutKernel, w: Index, r: Index) -> None:
+    def _move(self, source: Value, goal: Value, lanes: int) -> None:
+        """Build the copy of neighbours."""
+        size = self.kernel.size
+        kind = vector(lanes, _TYPES[size])
+        self.f.store(self.f.load(kind, source, align=size), goal, align=size)
+
+    def emit(self, w: Index, r: Index) -> None:
         """Build the copy of the first w times r positions."""
-        f, lanes = self.f, self.f.target.lanes
+        f, lanes, kernel = self.f, self.kernel.lanes(self.f.target), self.kernel
         if kernel.copies:
             whole = f.floor_to(w, lanes)
             with f.loop(0, r) as across:
                 with f.loop(0, whole, lanes) as along:
                     source, goal = self.at(along.index, across.index)
-                    f.store(f.load(vector(lanes, F32), source), goal)
+                    self._move(source, goal, lanes)
                 self._elements(whole, w, across.index, f.add(across.index, 1))
             return
         if not kernel.transposes:
@@ -201,32 +218,20 @@ class _Block:
         f = self.f
         with f.loop(r, r_end) as across, f.loop(w, w_end) as along:
             source, goal = self.at(along.index, across.index)
-            f.store(f.load(F32, source), goal)
+            self._move(source, goal, 1)
 
     def _square(self, w: Index, r: Index) -> None:
         """Build a transposition of lanes times lanes elements."""
-        f, lanes = self.f, self.f.target.lanes
+        f, size = self.f, self.kernel.size
+        lanes = self.kernel.lanes(f.target)
         source, goal = self.at(w, r)
         rows = [
-            f.load(vector(lanes, F32), f.offset(source, f.mul(self.reads[0], each)))
+            f.load(
+                vector(lanes, _TYPES[size]),
+                f.offset(source, f.mul(self.reads[0], each)),
+                align=size,
+            )
             for each in range(lanes)
         ]
         for each, value in enumerate(transposed(f, rows)):
-            f.store(value, f.offset(goal, f.mul(self.writes[1], each)))
-
-
-def transposed(f: Function, rows: Sequence[Value]) -> list[Value]:
-    """Return the columns of as many vectors as they have lanes (a power of two)."""
-    count = len(rows)
-    held = list(rows)
-    step = count // 2
-    while step:
-        # Swap, between vectors `step` apart, the halves of every group of 2 * step lanes.
-        low = [lane if lane & step == 0 else lane - step + count for lane in range(count)]
-        high = [lane + step if lane & step == 0 else lane + count for lane in range(count)]
-        for first in range(count):
-            if first & step == 0:
-                a, b = held[first], held[first + step]
-                held[first], held[first + step] = f.shuffle(a, b, low), f.shuffle(a, b, high)
-        step //= 2
-    return held
+            f.store(value, f.offset(goal, f.mul(self.writes[1], each)), align=size)
