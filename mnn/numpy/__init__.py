@@ -32,6 +32,9 @@ from mnn.numpy import linalg, methods, protocols, random
 from mnn.numpy.creation import *
 from mnn.numpy.elementwise import *
 from mnn.numpy.manipulation import *
+from mnn.numpy.padding import *
+from mnn.numpy.products import *
+from mnn.numpy.ranges import *
 from mnn.numpy.reductions import *
 from mnn.numpy.searching import *
 from mnn.ops.convert import cast as astype
@@ -125,6 +128,7 @@ __all__ = [
     "floor",
     "floor_divide",
     "fmod",
+    "from_dlpack",
     "frombuffer",
     "fromfunction",
     "full",

@@ -7,17 +7,22 @@ from typing import Any
 
 import numpy as _np
 
-from mnn.errors import ShapeError
+from mnn.errors import DTypeError, ShapeError
 from mnn.expr.dtypes import as_dtype, default_float
 from mnn.expr.modes import should_record
 from mnn.expr.var import Var, capture
+from mnn.numpy.sizes import at_least_zero, sizes_of, smaller, steps
 from mnn.ops.axes import integers_of
+from mnn.ops.comparison import greater_equal, less_equal
 from mnn.ops.convert import cast
-from mnn.ops.operands import array_of, as_var
+from mnn.ops.create import zeros_like as _zeros_like
+from mnn.ops.index import gather
+from mnn.ops.movement import ravel, reshape
+from mnn.ops.operands import array_of, as_var, check_range, literal
+from mnn.ops.scatter import scatter_nd
 from mnn.ops.shape import fill
 
 __all__ = [
-    "arange",
     "array",
     "asanyarray",
     "asarray",
@@ -27,16 +32,11 @@ __all__ = [
     "empty",
     "empty_like",
     "eye",
+    "from_dlpack",
     "frombuffer",
-    "fromfunction",
     "full",
     "full_like",
-    "geomspace",
     "identity",
-    "indices",
-    "linspace",
-    "logspace",
-    "meshgrid",
     "ones",
     "ones_like",
     "tri",
@@ -66,7 +66,21 @@ def _shape(name: str, shape: Any) -> tuple[int, ...]:
     return sizes
 
 
-def array(object: Any, dtype: Any = None, *, copy: bool | None = True, ndmin: int = 0) -> Var:
+def _check_order(name: str, order: Any) -> None:
+    """Accept NumPy's memory orders; elements are always stored row by row."""
+    if order not in (None, "C", "F", "A", "K"):
+        raise ShapeError(f"{name}: order is {order!r}, expected 'C', 'F', 'A' or 'K'.")
+
+
+def array(
+    object: Any,
+    dtype: Any = None,
+    copy: bool | None = True,
+    order: str = "K",
+    subok: bool = False,
+    ndmin: int = 0,
+    like: Any = None,
+) -> Var:
     """Return a new array.
 
     Args:
@@ -74,11 +88,13 @@ def array(object: Any, dtype: Any = None, *, copy: bool | None = True, ndmin: in
             (int64 when they do not fit); arrays keep their dtype.
         dtype: element type instead.
         copy: True: own memory. None or False: share it where that is possible.
+        order, subok, like: accepted for compatibility.
         ndmin: least number of dimensions; missing ones are added in front.
 
     Raises:
         DTypeError: the data is not made of numbers.    ShapeError: ragged lists.
     """
+    _check_order("array", order)
     wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(object, Var):
         found = object if wanted is None or wanted == object.dtype else cast(object, wanted)
@@ -87,28 +103,62 @@ def array(object: Any, dtype: Any = None, *, copy: bool | None = True, ndmin: in
     else:
         values = array_of(object, "array")
         if wanted is not None and values.dtype != wanted:
+            if not isinstance(object, (_np.ndarray, _np.generic)):
+                check_range(values, wanted)
             found = cast(Var(values), wanted)
         else:
             owned = not isinstance(object, _np.ndarray)
             found = _fresh(values if owned or not copy else values.copy())
     if found.ndim < ndmin:
-        from mnn.ops.movement import reshape
-
         found = reshape(found, (*[1] * (ndmin - found.ndim), *found.shape), copy_zero=False)
     return found
 
 
-def asarray(a: Any, dtype: Any = None, *, copy: bool | None = None) -> Var:
-    """Return `a` as an array, sharing its memory where that is possible."""
-    return array(a, dtype, copy=copy)
+def asarray(
+    a: Any,
+    dtype: Any = None,
+    order: str | None = None,
+    *,
+    copy: bool | None = None,
+    device: Any = None,
+    like: Any = None,
+) -> Var:
+    """Return `a` as an array, sharing its memory where that is possible.
+
+    Raises:
+        DTypeError: a device other than the CPU.
+    """
+    _check_device("asarray", device)
+    return array(a, dtype, copy, order or "K")
 
 
-def asanyarray(a: Any, dtype: Any = None) -> Var:
+def _check_device(name: str, device: Any) -> None:
+    if device not in (None, "cpu"):
+        raise DTypeError(f"{name}: device is {device!r}, expected 'cpu' or None.")
+
+
+def asanyarray(a: Any, dtype: Any = None, order: str | None = None, *, like: Any = None) -> Var:
     """Return `a` as an array; the same as `asarray`."""
-    return asarray(a, dtype)
+    return asarray(a, dtype, order)
 
 
-def ascontiguousarray(a: Any, dtype: Any = None) -> Var:
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Var:
+    """Return an array on the memory of an object with `__dlpack__`, such as a torch tensor.
+
+    Raises:
+        DTypeError: no such object, or its memory is on another device.
+    """
+    _check_device("from_dlpack", device)
+    if not hasattr(x, "__dlpack__"):
+        raise DTypeError(f"from_dlpack: found {type(x).__name__}, expected a DLPack producer.")
+    try:
+        values = _np.from_dlpack(x)
+    except (BufferError, RuntimeError, TypeError) as error:
+        raise DTypeError(f"from_dlpack: {error}. Copy the data to CPU memory first.") from error
+    return _fresh(array_of(values.copy() if copy else values, "from_dlpack"))
+
+
+def ascontiguousarray(a: Any, dtype: Any = None, *, like: Any = None) -> Var:
     """Return `a` as an array of at least one dimension in row-major order."""
     found = asarray(a, dtype)
     if found._ref is None and not found._array().flags.c_contiguous:
@@ -116,8 +166,9 @@ def ascontiguousarray(a: Any, dtype: Any = None) -> Var:
     return found if found.ndim else array(found, ndmin=1)
 
 
-def copy(a: Any) -> Var:
+def copy(a: Any, order: str = "K", subok: bool = False) -> Var:
     """Return a copy of `a` with its own memory."""
+    _check_order("copy", order)
     var = as_var(a, "copy")
     return Var(var._array().copy(), var.data_format) if var._ref is None else var + 0
 
@@ -130,26 +181,39 @@ def _filled(name: str, shape: Any, value: Any, dtype: Any) -> Var:
     return Var(_np.full(sizes, value, wanted))
 
 
-def zeros(shape: Any, dtype: Any = None) -> Var:
+def zeros(shape: Any, dtype: Any = None, order: str = "C", *, like: Any = None) -> Var:
     """Return zeros of `shape`, float32 unless `dtype` says otherwise."""
+    _check_order("zeros", order)
     return _filled("zeros", shape, 0, dtype)
 
 
-def ones(shape: Any, dtype: Any = None) -> Var:
+def ones(shape: Any, dtype: Any = None, order: str = "C", *, like: Any = None) -> Var:
     """Return ones of `shape`, float32 unless `dtype` says otherwise."""
+    _check_order("ones", order)
     return _filled("ones", shape, 1, dtype)
 
 
-def empty(shape: Any, dtype: Any = None) -> Var:
+def empty(shape: Any, dtype: Any = None, order: str = "C", *, like: Any = None) -> Var:
     """Return zeros of `shape`: never the remains of other data."""
+    _check_order("empty", order)
     return _filled("empty", shape, 0, dtype)
 
 
-def full(shape: Any, fill_value: Any, dtype: Any = None) -> Var:
-    """Return an array of `shape` filled with `fill_value` (which may broadcast to it)."""
-    value = as_var(fill_value, "full")
-    if dtype is not None:
-        value = cast(value, as_dtype(dtype))
+def full(
+    shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, like: Any = None
+) -> Var:
+    """Return an array of `shape` filled with `fill_value` (which may broadcast to it).
+
+    Raises:
+        NumberRangeError: an int that the dtype cannot hold.
+    """
+    _check_order("full", order)
+    wanted = None if dtype is None else as_dtype(dtype)
+    if type(fill_value) is int and wanted is not None:
+        value = literal(fill_value, wanted)
+    else:
+        value = as_var(fill_value, "full")
+        value = value if wanted is None else cast(value, wanted)
     from mnn.ops.repeat import broadcast_to
 
     spread = broadcast_to(value, _shape("full", shape))
@@ -158,87 +222,57 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Var:
 
 def _like(a: Any, value: Any, dtype: Any, shape: Any) -> Var:
     var = as_var(a, "like")
+    if shape is None and -1 in var.shape:
+        wanted = var.dtype if dtype is None else as_dtype(dtype)
+        zero = cast(_zeros_like(var), wanted)
+        return zero if value == 0 else zero + literal(value, wanted)
     sizes = var.shape if shape is None else shape
-    return _filled("like", tuple(sizes), value, var.dtype if dtype is None else dtype)
+    return _filled("like", sizes, value, var.dtype if dtype is None else dtype)
 
 
-def zeros_like(a: Any, dtype: Any = None, shape: Any = None) -> Var:
+def zeros_like(
+    a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
+) -> Var:
     """Return zeros of the shape and dtype of `a`."""
+    _check_order("zeros_like", order)
     return _like(a, 0, dtype, shape)
 
 
-def ones_like(a: Any, dtype: Any = None, shape: Any = None) -> Var:
+def ones_like(
+    a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
+) -> Var:
     """Return ones of the shape and dtype of `a`."""
+    _check_order("ones_like", order)
     return _like(a, 1, dtype, shape)
 
 
-def empty_like(a: Any, dtype: Any = None, shape: Any = None) -> Var:
-    """Return zeros of the shape and dtype of `a`: never the remains of other data."""
-    return _like(a, 0, dtype, shape)
+def empty_like(
+    prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
+) -> Var:
+    """Return zeros of the shape and dtype of `prototype`: never the remains of other data."""
+    _check_order("empty_like", order)
+    return _like(prototype, 0, dtype, shape)
 
 
-def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> Var:
+def full_like(
+    a: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: Any = None,
+) -> Var:
     """Return an array of the shape and dtype of `a` filled with `fill_value`."""
     var = as_var(a, "full_like")
-    return full(
-        tuple(var.shape if shape is None else shape),
-        fill_value,
-        var.dtype if dtype is None else dtype,
-    )
+    wanted = var.dtype if dtype is None else dtype
+    if shape is None and -1 in var.shape:
+        return zeros_like(var, wanted) + full((), fill_value, wanted)
+    return full(var.shape if shape is None else shape, fill_value, wanted, order)
 
 
-def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Var:
-    """Return start, start + step, ... below stop; int32 for Python ints, float32 for floats.
-
-    Raises:
-        ShapeError: step is 0.
-    """
-    if stop is None:
-        start, stop = 0, start
-    if step == 0:
-        raise ShapeError("arange: step is 0, expected another number.")
-    values = _np.arange(start, stop, step)
-    if dtype is not None:
-        values = values.astype(as_dtype(dtype))
-    elif not any(isinstance(each, _np.generic) for each in (start, stop, step)):
-        values = (
-            array_of(values.tolist(), "arange")
-            if values.size
-            else values.astype(default_float if values.dtype.kind == "f" else _np.int32)
-        )
-    return _fresh(values)
-
-
-def _spaced(function: Callable[..., Any], dtype: Any, *arguments: Any, **options: Any) -> Var:
-    plain = [each._array() if isinstance(each, Var) else each for each in arguments]
-    values = _np.asarray(function(*plain, **options))
-    return _fresh(values.astype(_dtype(dtype)))
-
-
-def linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
-) -> Var:
-    """Return `num` evenly spaced numbers from start to stop; float32 unless told otherwise."""
-    return _spaced(_np.linspace, dtype, start, stop, num, endpoint=endpoint, axis=axis)
-
-
-def logspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0,
-    dtype: Any = None,
-) -> Var:  # fmt: skip
-    """Return `num` numbers evenly spaced on a log scale, base**start to base**stop."""
-    return _spaced(_np.logspace, dtype, start, stop, num, endpoint=endpoint, base=base)
-
-
-def geomspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None
-) -> Var:
-    """Return `num` numbers evenly spaced on a log scale, start to stop."""
-    return _spaced(_np.geomspace, dtype, start, stop, num, endpoint=endpoint)
-
-
-def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Var:
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, order: str = "C") -> Var:
     """Return ones on diagonal k of an N by M matrix of zeros."""
+    _check_order("eye", order)
     return _fresh(_np.eye(N, M, k, dtype=_dtype(dtype)))
 
 
@@ -252,24 +286,29 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Var:
     return _fresh(_np.tri(N, M, k, dtype=_dtype(dtype)))
 
 
-def _triangle(m: Any, k: int, function: Callable[..., Any]) -> Var:
+def _triangle(m: Any, k: int, kept: Callable[..., Any]) -> Var:
     from mnn.ops.comparison import select
 
     var = as_var(m, "triangle")
-    if var.ndim < 2:
+    if var.ndim < 1:
         raise ShapeError(f"tril/triu: found shape {var.shape}, expected matrices.")
-    mask = function(_np.ones(tuple(var.shape[-2:]), bool), k)
-    return select(Var(mask), var, Var(_np.zeros((), var.dtype)))
+    if var.ndim == 1:
+        from mnn.ops.repeat import broadcast_to
+
+        var = broadcast_to(var, sizes_of(var) * 2)
+    rows, columns = (steps(size) for size in sizes_of(var)[-2:])
+    ahead = columns - reshape(rows, (-1, 1))
+    return select(kept(ahead, k), var, Var(_np.zeros((), var.dtype)))
 
 
 def tril(m: Any, k: int = 0) -> Var:
     """Return matrices with everything above diagonal k set to 0."""
-    return _triangle(m, k, _np.tril)
+    return _triangle(m, k, less_equal)
 
 
 def triu(m: Any, k: int = 0) -> Var:
     """Return matrices with everything below diagonal k set to 0."""
-    return _triangle(m, k, _np.triu)
+    return _triangle(m, k, greater_equal)
 
 
 def diag(v: Any, k: int = 0) -> Var:
@@ -278,55 +317,25 @@ def diag(v: Any, k: int = 0) -> Var:
     if var.ndim not in (1, 2):
         raise ShapeError(f"diag: found shape {var.shape}, expected one or two dimensions.")
     if var.ndim == 2:
-        rows, columns = var.shape
-        count = max(0, min(rows + min(k, 0), columns - max(k, 0)))
-        first = _np.arange(count)
-        return var[first - min(k, 0), first + max(k, 0)]
-    size = var.shape[0] + abs(k)
-    first = _np.arange(var.shape[0])
-    flat = (first - min(k, 0)) * size + first + max(k, 0)
-    from mnn.ops.movement import reshape
-    from mnn.ops.scatter import scatter_nd
-
-    spread = scatter_nd(flat.astype(_np.int32)[:, None], var, [size * size])
-    return reshape(spread, (size, size), copy_zero=False)
+        rows, columns = sizes_of(var)
+        first = steps(at_least_zero(smaller(rows + min(k, 0), columns - max(k, 0))))
+        flat = (first - min(k, 0)) * columns + (first + max(k, 0))
+        return gather(ravel(var), flat)
+    (length,) = sizes_of(var)
+    size, first = length + abs(k), steps(length)
+    flat = (first - min(k, 0)) * size + (first + max(k, 0))
+    spread = scatter_nd(reshape(flat, (-1, 1)), var, [size * size])
+    return reshape(spread, [size, size], copy_zero=False)
 
 
 def frombuffer(buffer: Any, dtype: Any = None, count: int = -1, offset: int = 0) -> Var:
-    """Return the numbers in a bytes-like object, copied; float32 unless told otherwise."""
-    return _fresh(_np.frombuffer(buffer, _dtype(dtype), count, offset).copy())
-
-
-def fromfunction(function: Callable[..., Any], shape: Sequence[int], *, dtype: Any = None) -> Var:
-    """Return `function` applied to the coordinate arrays of `shape`."""
-    grids = indices(shape, dtype=_dtype(dtype))
-    return as_var(function(*(grids[axis] for axis in range(len(shape)))), "fromfunction")
-
-
-def indices(dimensions: Sequence[int], dtype: Any = None) -> Var:
-    """Return the coordinates of every element: `(rank, *dimensions)`, int32."""
-    return _fresh(_np.indices(tuple(dimensions)).astype(_dtype(dtype, _np.int32)))
-
-
-def meshgrid(*xi: Any, indexing: str = "xy") -> list[Var]:
-    """Return coordinate matrices of coordinate vectors.
+    """Return the numbers in a bytes-like object, copied; float32 unless told otherwise.
 
     Raises:
-        ShapeError: indexing is neither "xy" nor "ij".
+        ShapeError: there are not so many whole numbers in the buffer.
     """
-    from mnn.ops.movement import reshape
-    from mnn.ops.repeat import broadcast_to
-
-    if indexing not in ("xy", "ij"):
-        raise ShapeError(f"meshgrid: indexing is {indexing!r}, expected 'xy' or 'ij'.")
-    vectors = [reshape(as_var(each, "meshgrid"), (-1,)) for each in xi]
-    order = list(range(len(vectors)))
-    if indexing == "xy" and len(order) > 1:
-        order[0], order[1] = 1, 0
-    sizes = [vectors[place].shape[0] for place in order]
-    grids = []
-    for place, vector in enumerate(vectors):
-        shape = [1] * len(vectors)
-        shape[order.index(place)] = vector.shape[0]
-        grids.append(broadcast_to(reshape(vector, shape, copy_zero=False), sizes))
-    return grids
+    try:
+        values = _np.frombuffer(buffer, _dtype(dtype), count, offset)
+    except ValueError as error:
+        raise ShapeError(f"frombuffer: {error}.") from error
+    return _fresh(values.copy())

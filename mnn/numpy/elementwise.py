@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import operator as _operator
+from math import inf as _inf
 from typing import Any
 
+import numpy as _np
+
+from mnn.errors import ShapeError
+from mnn.expr.dtypes import default_float
 from mnn.expr.var import Var
+from mnn.numpy.reductions import stored
 from mnn.ops import arithmetic as _arithmetic
 from mnn.ops import comparison as _comparison
 from mnn.ops import trigonometry as _trigonometry
@@ -27,6 +34,7 @@ from mnn.ops.comparison import (
     not_equal,
     right_shift,
 )
+from mnn.ops.convert import cast as _cast
 from mnn.ops.elementwise import unify_operands
 from mnn.ops.operands import as_var
 from mnn.ops.trigonometry import cos, cosh, sin, sinh, tan, tanh
@@ -44,8 +52,6 @@ from mnn.ops.unary import (
     log1p,
     log2,
     log10,
-    reciprocal,
-    rint,
     sign,
     sqrt,
     square,
@@ -141,10 +147,38 @@ power = _arithmetic.pow
 floor_divide = _arithmetic.floordiv
 mod = remainder = _arithmetic.mod
 fmod = _arithmetic.truncated_remainder
-positive = _arithmetic.positive_
 true_divide = divide
 invert = bitwise_not = _comparison.bitwise_not
 fix = trunc
+
+
+def _as_float(x: Any, name: str) -> Var:
+    """Return x with integers and bools as float32."""
+    var = as_var(x, name)
+    return _cast(var, default_float) if var.dtype.kind in "biu" else var
+
+
+def positive(x: Any, deepCopy: bool = False) -> Var:
+    """Return +x; `deepCopy` is accepted for compatibility, the result has its own memory."""
+    result: Var = _arithmetic.positive_(x)
+    return result
+
+
+def rint(x: Any) -> Var:
+    """Return the nearest whole number, halves to even, as a float."""
+    result: Var = _unary.rint(_as_float(x, "rint"))
+    return result
+
+
+def reciprocal(x: Any) -> Var:
+    """Return 1 / x; for integers truncated to an integer, which is 0 but for 1 and -1."""
+    var = as_var(x, "reciprocal")
+    if var.dtype.kind == "b":
+        var = _cast(var, _np.int8)
+    if var.dtype.kind in "iu":
+        return _comparison.select(absolute(var) == 1, var, 0)
+    result: Var = _unary.reciprocal(var)
+    return result
 
 
 def divmod(x1: Any, x2: Any) -> tuple[Var, Var]:
@@ -154,25 +188,29 @@ def divmod(x1: Any, x2: Any) -> tuple[Var, Var]:
 
 def fabs(x: Any) -> Var:
     """Return |x| as a float."""
-    result: Var = _unary.abs(as_var(x, "fabs") * 1.0)
+    result: Var = _unary.abs(_as_float(x, "fabs"))
     return result
 
 
 def float_power(x1: Any, x2: Any) -> Var:
-    """Return x1 ** x2, a float also for integers."""
-    result: Var = power(as_var(x1, "float_power") * 1.0, x2)
+    """Return x1 ** x2 in float64 or complex128, whatever the operands."""
+    base, exponent = as_var(x1, "float_power"), as_var(x2, "float_power")
+    several = "c" in (base.dtype.kind, exponent.dtype.kind)
+    wide = _np.complex128 if several else _np.float64
+    result: Var = power(_cast(base, wide), _cast(exponent, wide))
     return result
 
 
 def hypot(x1: Any, x2: Any) -> Var:
     """Return sqrt(x1**2 + x2**2), scaled so that squares do not overflow."""
     a, b = unify_operands("hypot", [x1, x2], to_float=True)
-    a, b = absolute(a * 1.0), absolute(b * 1.0)
+    a, b = absolute(_as_float(a, "hypot")), absolute(_as_float(b, "hypot"))
     large = maximum(a, b)
     safe = _comparison.select(large > 0, large, 1.0)
     ratio = minimum(a, b) / safe
     finite: Var = large * sqrt(1.0 + ratio * ratio)
-    return _comparison.select(isinf(large), large, finite)
+    # An infinite side decides, even beside NaN.
+    return _comparison.select(isinf(a) | isinf(b), _inf, finite)
 
 
 _DEGREE = 0.017453292519943295
@@ -192,20 +230,23 @@ radians = deg2rad
 degrees = rad2deg
 
 
-def round(a: Any, decimals: int = 0) -> Var:
+def round(a: Any, decimals: int = 0, out: Any = None) -> Var:
     """Return the nearest number with `decimals` digits after the point, halves to even."""
-    x = as_var(a, "round")
-    if x.dtype.kind in "biu" and decimals >= 0:
-        return x + 0 if x.dtype.kind != "b" else x
+    return stored(_rounded(as_var(a, "round"), _operator.index(decimals)), out)
+
+
+def _rounded(x: Var, decimals: int) -> Var:
+    if x.dtype.kind == "b":
+        x = _as_float(x, "round")
+    if x.dtype.kind in "iu" and decimals >= 0:
+        return x + 0
     if decimals == 0:
         result: Var = rint(x)
         return result
     factor = float(10 ** builtin_abs(decimals))
     if x.dtype.kind in "iu":
-        whole: Var = rint(x / factor) * factor
-        from mnn.ops.convert import cast
-
-        return cast(whole, x.dtype)
+        whole: Var = rint(_cast(x, _np.float64) / factor) * factor
+        return _cast(whole, x.dtype)
     scaled: Var = rint(x * factor) / factor if decimals > 0 else rint(x / factor) * factor
     return scaled
 
@@ -218,11 +259,40 @@ def builtin_abs(number: int) -> int:
 around = round
 
 
-def clip(a: Any, a_min: Any = None, a_max: Any = None) -> Var:
-    """Return elements limited to [a_min, a_max]; a bound of None does not limit."""
+def clip(
+    a: Any,
+    a_min: Any = None,
+    a_max: Any = None,
+    out: Any = None,
+    *,
+    min: Any = None,
+    max: Any = None,
+) -> Var:
+    """Return elements limited to [a_min, a_max]; a bound of None does not limit.
+
+    Args:
+        a: array.
+        a_min, a_max: bounds that broadcast to it.
+        out: Var to write the result to.
+        min, max: the same bounds under NumPy 2's names.
+
+    Raises:
+        ShapeError: a bound is given under both names, or does not broadcast.
+    """
     x = as_var(a, "clip")
-    if a_min is not None:
+    if (a_min is not None and min is not None) or (a_max is not None and max is not None):
+        raise ShapeError("clip: found a bound under two names. Give a_min or min, a_max or max.")
+    a_min, a_max = (min if a_min is None else a_min), (max if a_max is None else a_max)
+    if a_min is not None and not _beyond(x, a_min, below=True):
         x = maximum(x, a_min)
-    if a_max is not None:
+    if a_max is not None and not _beyond(x, a_max, below=False):
         x = minimum(x, a_max)
-    return x
+    return stored(x, out)
+
+
+def _beyond(x: Var, bound: Any, *, below: bool) -> bool:
+    """Return True for a Python int that no element of an integer array can pass."""
+    if type(bound) is not int or x.dtype.kind not in "iu":
+        return False
+    limits = _np.iinfo(x.dtype)
+    return bound <= limits.min if below else bound >= limits.max

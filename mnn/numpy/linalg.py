@@ -77,16 +77,33 @@ def _matrix_norm(var: Var, ord: Any, axes: tuple[int, ...], keepdims: bool) -> V
     return found if keepdims else sum(found, (rows, columns))
 
 
-def svd(a: Any, full_matrices: bool = False) -> tuple[Var, Var, Var]:
-    """Return `(u, s, vt)` with `a = u @ diag(s) @ vt`, s descending, in reduced form.
+def svd(
+    a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
+) -> Any:
+    """Return `(u, s, vt)` with `a = (u * s) @ vt`, s descending.
+
+    Args:
+        a: `(..., rows, columns)`.
+        full_matrices: u and vt are square; False: as narrow as s is long.
+        compute_uv: False: return s alone.
+        hermitian: accepted for compatibility.
 
     Raises:
-        ShapeError: full_matrices=True, which is not available.
+        ShapeError: no matrices, or numbers that are not finite.
     """
-    if full_matrices:
-        raise ShapeError("svd: full_matrices=True is not available. Use the reduced form.")
-    values, left, right = _svd(as_var(a, "svd"))
-    return left, values, right
+    var = as_var(a, "svd")
+    if var.ndim < 2:
+        raise ShapeError(f"svd: found shape {var.shape}, expected matrices.")
+    rows, columns = var.shape[-2:]
+    if full_matrices and compute_uv and rows != columns:
+        # The operator gives the reduced form only: the other vectors need values.
+        try:
+            found = _np.linalg.svd(cast(var, float_result(var.dtype))._array())
+        except _np.linalg.LinAlgError as error:
+            raise ShapeError(f"svd: {error}. Check the numbers for NaN and infinity.") from error
+        return tuple(Var(_np.ascontiguousarray(each)) for each in found)
+    values, left, right = _svd(var)
+    return (left, values, right) if compute_uv else values
 
 
 def solve(a: Any, b: Any) -> Var:

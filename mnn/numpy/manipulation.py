@@ -8,16 +8,21 @@ from typing import Any
 
 import numpy as _np
 
-from mnn.errors import ShapeError
+from mnn.errors import DTypeError, ShapeError
+from mnn.expr.dtypes import as_dtype
 from mnn.expr.var import Var
+from mnn.numpy.reductions import stored
+from mnn.numpy.sizes import at_least_zero, known_shape, sizes_of, steps
 from mnn.ops import joining as _joining
 from mnn.ops import movement as _movement
-from mnn.ops import padding as _padding
 from mnn.ops import repeat as _repeat
 from mnn.ops import reversal as _reversal
 from mnn.ops import slicing as _slicing
 from mnn.ops import transpose as _transpose
-from mnn.ops.axes import integers_of, normalize_axis
+from mnn.ops.axes import integers_of, normalize_axes, normalize_axis
+from mnn.ops.broadcast import broadcast_like, reshape_like
+from mnn.ops.convert import cast as _cast
+from mnn.ops.create import zeros_like
 from mnn.ops.index import gather
 from mnn.ops.operands import as_var
 
@@ -42,7 +47,6 @@ __all__ = [
     "hstack",
     "moveaxis",
     "ndim",
-    "pad",
     "ravel",
     "repeat",
     "reshape",
@@ -88,6 +92,8 @@ def reshape(a: Any, shape: Any, order: str = "C") -> Var:
         ShapeError: the element counts differ.
     """
     sizes = integers_of("reshape", shape, "shape")
+    if 0 in sizes and -1 in sizes:
+        raise ShapeError(f"reshape: {list(sizes)} leaves -1 undecided: any size has 0 elements.")
     if order == "F":
         var = as_var(a, "reshape")
         return _transpose.transpose(
@@ -138,6 +144,11 @@ def broadcast_to(array: Any, shape: Any) -> Var:
 def broadcast_arrays(*args: Any) -> list[Var]:
     """Return the arrays broadcast to their common shape."""
     operands = [as_var(each, "broadcast_arrays") for each in args]
+    if any(-1 in each.shape for each in operands):
+        pattern = _cast(zeros_like(operands[0]), _np.int8)
+        for each in operands[1:]:
+            pattern = pattern + _cast(zeros_like(each), _np.int8)
+        return [broadcast_like(each, pattern) for each in operands]
     try:
         common = _np.broadcast_shapes(*(tuple(each.shape) for each in operands))
     except ValueError as error:
@@ -145,17 +156,54 @@ def broadcast_arrays(*args: Any) -> list[Var]:
     return [_repeat.broadcast_to(each, common) for each in operands]
 
 
-def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Var:
-    """Return arrays joined along `axis`; flattened first if it is None."""
+def _cast_all(name: str, operands: list[Var], dtype: Any, casting: str) -> list[Var]:
+    """Return arrays in one element type, None: the one they promote to."""
+    if dtype is None:
+        return operands
+    wanted = as_dtype(dtype)
+    for each in operands:
+        if not _np.can_cast(each.dtype, wanted, casting=casting):  # type: ignore[arg-type]
+            raise DTypeError(
+                f"{name}: {each.dtype} does not become {wanted} with casting={casting!r}. "
+                "Use casting='unsafe' or astype."
+            )
+    return [_cast(each, wanted) for each in operands]
+
+
+def concatenate(
+    arrays: Sequence[Any],
+    axis: int | None = 0,
+    out: Any = None,
+    dtype: Any = None,
+    casting: str = "same_kind",
+) -> Var:
+    """Return arrays joined along `axis`; flattened first if it is None.
+
+    Args:
+        arrays: arrays of equal sizes but for `axis`.
+        axis: which axis.
+        out: Var to write the result to.
+        dtype: element type of the result.
+        casting: which conversions to it are allowed, as in NumPy.
+    """
     operands = [as_var(each, "concatenate") for each in arrays]
+    operands = _cast_all("concatenate", operands, dtype, casting)
     if axis is None:
-        return _joining.concat([_movement.ravel(each) for each in operands], 0)
-    return _joining.concat(operands, axis)
+        operands, axis = [_movement.ravel(each) for each in operands], 0
+    return stored(_joining.concat(operands, axis), out)
 
 
-def stack(arrays: Sequence[Any], axis: int = 0) -> Var:
-    """Return arrays joined along a new axis."""
-    return _joining.stack(arrays, axis)
+def stack(
+    arrays: Sequence[Any],
+    axis: int = 0,
+    out: Any = None,
+    *,
+    dtype: Any = None,
+    casting: str = "same_kind",
+) -> Var:
+    """Return arrays joined along a new axis; see `concatenate` for the other arguments."""
+    operands = [as_var(each, "stack") for each in arrays]
+    return stored(_joining.stack(_cast_all("stack", operands, dtype, casting), axis), out)
 
 
 def atleast_1d(*arys: Any) -> Any:
@@ -190,15 +238,16 @@ def _at_least(var: Var, count: int) -> Var:
     return _movement.unsqueeze(var, tuple(range(missing))) if missing > 0 else var
 
 
-def vstack(tup: Sequence[Any]) -> Var:
+def vstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Var:
     """Return arrays stacked row by row."""
-    return _joining.concat([_at_least(as_var(each, "vstack"), 2) for each in tup], 0)
+    rows = [_at_least(as_var(each, "vstack"), 2) for each in tup]
+    return concatenate(rows, 0, None, dtype, casting)
 
 
-def hstack(tup: Sequence[Any]) -> Var:
+def hstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Var:
     """Return arrays stacked column by column."""
-    operands = [_at_least(as_var(each, "hstack"), 1) for each in tup]
-    return _joining.concat(operands, 0 if operands and operands[0].ndim == 1 else 1)
+    parts = [_at_least(as_var(each, "hstack"), 1) for each in tup]
+    return concatenate(parts, 0 if parts and parts[0].ndim == 1 else 1, None, dtype, casting)
 
 
 def dstack(tup: Sequence[Any]) -> Var:
@@ -236,15 +285,14 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Var]:
     """Return parts along `axis`; equal parts may differ by one element."""
     var = as_var(ary, "array_split")
     place = normalize_axis("array_split", axis, var.ndim)
-    length = var.shape[place]
     if isinstance(indices_or_sections, (int, _np.integer)):
         count = int(indices_or_sections)
         if count < 1:
             raise ShapeError(f"array_split: found {count} parts, expected at least 1.")
-        each, extra = divmod(length, count)
+        each, extra = divmod(known_shape("array_split", var)[place], count)
         sizes = [each + 1] * extra + [each] * (count - extra)
         return _slicing.split(var, sizes, place)
-    cuts = [0, *(slice(None, int(cut)).indices(length)[1] for cut in indices_or_sections), length]
+    cuts = [0, *integers_of("split", indices_or_sections, "indices"), None]
     parts = []
     for low, high in itertools.pairwise(cuts):
         index: list[Any] = [slice(None)] * var.ndim
@@ -255,17 +303,25 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Var]:
 
 def hsplit(ary: Any, indices_or_sections: Any) -> list[Var]:
     """Return parts along the second axis (the first of a vector)."""
-    return split(ary, indices_or_sections, 0 if ndim(ary) == 1 else 1)
+    var = _of_rank("hsplit", ary, 1)
+    return split(var, indices_or_sections, 0 if var.ndim == 1 else 1)
 
 
 def vsplit(ary: Any, indices_or_sections: Any) -> list[Var]:
-    """Return parts along the first axis."""
-    return split(ary, indices_or_sections, 0)
+    """Return parts along the first axis of an array with at least two."""
+    return split(_of_rank("vsplit", ary, 2), indices_or_sections, 0)
 
 
 def dsplit(ary: Any, indices_or_sections: Any) -> list[Var]:
-    """Return parts along the third axis."""
-    return split(ary, indices_or_sections, 2)
+    """Return parts along the third axis of an array with at least three."""
+    return split(_of_rank("dsplit", ary, 3), indices_or_sections, 2)
+
+
+def _of_rank(name: str, ary: Any, least: int) -> Var:
+    var = as_var(ary, name)
+    if var.ndim < least:
+        raise ShapeError(f"{name}: found shape {var.shape}, expected at least {least} dimensions.")
+    return var
 
 
 def tile(A: Any, reps: Any) -> Var:
@@ -286,12 +342,20 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Var:
     if axis is None:
         var, axis = _movement.ravel(var), 0
     place = normalize_axis("repeat", axis, var.ndim)
-    counts = _np.asarray(integers_of("repeat", repeats, "repeats"))
-    try:
-        index = _np.repeat(_np.arange(var.shape[place]), counts if counts.size > 1 else counts[0])
-    except ValueError as error:
-        raise ShapeError(f"repeat: {error}.") from error
-    return gather(var, index.astype(_np.int32), place)
+    counts = integers_of("repeat", repeats, "repeats")
+    if any(each < 0 for each in counts) or (
+        len(counts) != 1 and var.shape[place] not in (-1, len(counts))
+    ):
+        raise ShapeError(
+            f"repeat: found counts {list(counts)} for an axis of {var.shape[place]}. Expected one "
+            "count >= 0, or one per element."
+        )
+    if len(counts) == 1:
+        total = sizes_of(var)[place] * counts[0]
+        index = steps(total) // max(counts[0], 1)
+    else:
+        index = Var(_np.repeat(_np.arange(len(counts)), counts).astype(_np.int32))
+    return gather(var, index, place)
 
 
 def flip(m: Any, axis: Any = None) -> Var:
@@ -315,23 +379,26 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Var:
     var = as_var(a, "roll")
     if axis is None:
         flat = roll(_movement.ravel(var), shift, 0)
-        return _movement.reshape(flat, tuple(var.shape), copy_zero=False)
+        restored: Var = reshape_like(flat, var)
+        return restored
     shifts, axes = integers_of("roll", shift, "shift"), integers_of("roll", axis)
-    if len(shifts) == 1:
-        shifts = shifts * len(axes)
-    for count, each in zip(shifts, axes, strict=True):
+    try:
+        pairs = _np.broadcast(_np.asarray(shifts), _np.asarray(axes))
+    except ValueError as error:
+        raise ShapeError(f"roll: {len(shifts)} shifts for {len(axes)} axes.") from error
+    for count, each in pairs:
         place = normalize_axis("roll", each, var.ndim)
-        length = var.shape[place]
-        if length:
-            order = (_np.arange(length) - count) % length
-            var = gather(var, order.astype(_np.int32), place)
+        length = sizes_of(var)[place]
+        # An empty axis has nothing to move, and no remainder.
+        order = (steps(length) - int(count)) % (at_least_zero(length - 1) + 1)
+        var = gather(var, order, place)
     return var
 
 
 def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Var:
     """Return the array turned by 90 degrees k times, from the first towards the second axis."""
     var = as_var(m, "rot90")
-    first, second = (normalize_axis("rot90", each, var.ndim) for each in axes)
+    first, second = normalize_axes("rot90", axes, var.ndim)
     turns = k % 4
     if turns == 0:
         return var
@@ -342,41 +409,13 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Var:
     return flip(_transpose.swapaxes(var, first, second), second)
 
 
-_PAD_MODES = {"constant": 0, "reflect": 1, "symmetric": 2, "edge": 3}
-
-
-def pad(array: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Var:
-    """Return the array with elements added at both ends of each dimension.
-
-    Args:
-        array: array.
-        pad_width: one number, one (before, after) pair, or a pair per dimension.
-        mode: "constant", "reflect", "symmetric" or "edge".
-        constant_values: number for "constant".
-
-    Raises:
-        ShapeError: pad_width does not fit, or an unknown mode.
-    """
-    var = as_var(array, "pad")
-    if mode not in _PAD_MODES:
-        raise ShapeError(f"pad: mode is {mode!r}, expected one of {sorted(_PAD_MODES)}.")
-    try:
-        pairs = _np.broadcast_to(_np.asarray(pad_width), (var.ndim, 2))
-    except ValueError as error:
-        raise ShapeError(f"pad: pad_width {pad_width!r} for {var.ndim} dimensions.") from error
-    if pairs.size and pairs.min() < 0:
-        raise ShapeError("pad: found a negative width, expected >= 0.")
-    value = _np.asarray(constant_values).astype(var.dtype) if mode == "constant" else None
-    return _padding.pad(var, pairs.astype(int).tolist(), _PAD_MODES[mode], value)
-
-
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Var:
     """Return the array without the elements at `obj` along `axis` (None: of the flat array)."""
     var = as_var(arr, "delete")
     if axis is None:
         var, axis = _movement.ravel(var), 0
     place = normalize_axis("delete", axis, var.ndim)
-    kept = _np.ones(var.shape[place], bool)
+    kept = _np.ones(known_shape("delete", var)[place], bool)
     index = obj._array() if isinstance(obj, Var) else obj
     try:
         kept[index] = False

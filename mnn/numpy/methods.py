@@ -9,7 +9,7 @@ import numpy as _np
 from mnn.errors import DTypeError, IndexRangeError, ShapeError
 from mnn.expr.modes import should_record
 from mnn.expr.var import Var
-from mnn.numpy import creation, elementwise, manipulation, reductions, searching
+from mnn.numpy import creation, elementwise, manipulation, products, reductions, searching
 from mnn.ops.attach import attach_binary, attach_method
 from mnn.ops.convert import cast
 from mnn.ops.operands import array_of
@@ -142,7 +142,7 @@ for _name, _method in {
     "repeat": manipulation.repeat,
     "clip": elementwise.clip,
     "round": elementwise.round,
-    "dot": searching.dot,
+    "dot": products.dot,
     "nonzero": searching.nonzero,
     "argsort": searching.argsort,
     "argpartition": searching.argpartition,
@@ -162,7 +162,7 @@ for _name, _method in {
     "ptp": reductions.ptp,
     "cumsum": reductions.cumsum,
     "cumprod": reductions.cumprod,
-    "trace": searching.trace,
+    "trace": products.trace,
 }.items():
     attach_method(_name, _method)
 
@@ -172,7 +172,7 @@ def _absolute(self: Var) -> Any:
 
 
 attach_method("__abs__", _absolute)
-attach_binary("matmul", searching.matmul)
+attach_binary("matmul", products.matmul)
 attach_method("T", property(manipulation.transpose))  # type: ignore[arg-type]
 attach_method("mT", property(_matrix_transpose))  # type: ignore[arg-type]
 

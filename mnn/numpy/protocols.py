@@ -16,10 +16,12 @@ __all__: list[str] = []
 _ALIASES = {"concat": "concatenate", "permute_dims": "transpose", "pow": "power"}
 
 
-def _ours(name: str) -> Any:
+def _ours(name: str, module: str = "numpy") -> Any:
+    """Return our function of the same name and place, None if there is none."""
     import mnn.numpy as namespace
 
-    return getattr(namespace, _ALIASES.get(name, name), None)
+    spaces = {"numpy": namespace, "numpy.linalg": namespace.linalg}
+    return getattr(spaces.get(module), _ALIASES.get(name, name), None)
 
 
 def _array_ufunc(self: Var, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -47,8 +49,8 @@ def _array_ufunc(self: Var, ufunc: Any, method: str, *inputs: Any, **options: An
 def _array_function(
     self: Var, func: Any, types: Iterable[type], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    function = _ours(func.__name__)
-    if function is None or func.__module__ not in ("numpy", "numpy.linalg"):
+    function = _ours(func.__name__, func.__module__)
+    if function is None:
         raise DTypeError(
             f"{func.__module__}.{func.__name__}: not available for Vars. Convert with "
             "numpy.asarray(x) first, which leaves the graph."

@@ -11,11 +11,22 @@ from mnn.expr.dtypes import as_dtype, default_float
 from mnn.expr.var import Var
 from mnn.ops import reduce as _reduce
 from mnn.ops import scan as _scan
-from mnn.ops.axes import integers_of, normalize_axis
+from mnn.ops.arithmetic import maximum as _maximum
+from mnn.ops.axes import integers_of, normalize_axes, normalize_axis
+from mnn.ops.comparison import select as _select
 from mnn.ops.convert import cast
+from mnn.ops.create import ones_like as _ones_like
+from mnn.ops.index import gather as _gather
+from mnn.ops.joining import stack as _stack
+from mnn.ops.movement import expand_dims as _expand_dims
+from mnn.ops.movement import flatten as _flatten
 from mnn.ops.movement import ravel, reshape
 from mnn.ops.operands import as_var
+from mnn.ops.shape import shape as _shape
+from mnn.ops.sorting import sort as _sort
+from mnn.ops.transpose import transpose as _transpose
 from mnn.ops.unary import abs as _absolute
+from mnn.ops.unary import isnan as _isnan
 from mnn.ops.unary import sqrt, square
 
 __all__ = [
@@ -41,12 +52,17 @@ __all__ = [
 ]
 
 
-def _axes(axis: Any) -> Any:
+def _axes(x: Var, axis: Any) -> Any:
     """Return axes for the operators: None for all, else ints; () reduces nothing."""
-    return None if axis is None else integers_of("reduction", axis)
+    if axis is None:
+        return None
+    axes = integers_of("reduction", axis)
+    # NumPy lets 0-d arrays have an axis 0.
+    return None if axes in ((0,), (-1,)) and not x.ndim else axes
 
 
-def _stored(result: Var, out: Any) -> Var:
+def stored(result: Var, out: Any) -> Var:
+    """Return a result, written to `out` if one is given."""
     if out is None:
         return result
     if not isinstance(out, Var):
@@ -59,12 +75,12 @@ def _stored(result: Var, out: Any) -> Var:
 
 def _apply(function: Any, a: Any, axis: Any, keepdims: bool, out: Any, **extra: Any) -> Var:
     x = as_var(a, "reduction")
-    axes = _axes(axis)
+    axes = _axes(x, axis)
     if axes == ():
         # An empty tuple reduces over no axis at all.
-        x, axes = reshape(x, (*x.shape, 1), copy_zero=False), (-1,)
-        return _stored(function(x, axes, False, **extra), out)
-    return _stored(function(x, axes, bool(keepdims), **extra), out)
+        x, axes = _expand_dims(x, -1), (-1,)
+        return stored(function(x, axes, False, **extra), out)
+    return stored(function(x, axes, bool(keepdims), **extra), out)
 
 
 def _sum_dtype(x: Var, dtype: Any) -> Any:
@@ -77,12 +93,20 @@ def _sum_dtype(x: Var, dtype: Any) -> Any:
     return None
 
 
+def _summands(a: Any, dtype: Any) -> tuple[Var, Any]:
+    """Return what is summed or multiplied, and the dtype of the result."""
+    x = as_var(a, "reduction")
+    wanted = _sum_dtype(x, dtype)
+    if wanted is not None and wanted.kind in "biu" and x.dtype.kind in "fc":
+        x = cast(x, wanted)  # each element is rounded, not the sum
+    return x, wanted
+
+
 def sum(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
 ) -> Var:
     """Return the sum over `axis`; small integers are summed in 64 bits, as in NumPy."""
-    x = as_var(a, "sum")
-    wanted = _sum_dtype(x, dtype)
+    x, wanted = _summands(a, dtype)
     return _apply(_reduce.reduce_sum, x, axis, keepdims, out, dtype=wanted)
 
 
@@ -90,8 +114,7 @@ def prod(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
 ) -> Var:
     """Return the product over `axis`; small integers are multiplied in 64 bits, as in NumPy."""
-    x = as_var(a, "prod")
-    wanted = _sum_dtype(x, dtype)
+    x, wanted = _summands(a, dtype)
     return _apply(_reduce.reduce_prod, x, axis, keepdims, out, dtype=wanted)
 
 
@@ -130,7 +153,7 @@ def all(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Va
 
 def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Var:
     """Return the largest minus the smallest element over `axis`."""
-    return _stored(max(a, axis, keepdims=keepdims) - min(a, axis, keepdims=keepdims), out)
+    return stored(max(a, axis, keepdims=keepdims) - min(a, axis, keepdims=keepdims), out)
 
 
 def var(
@@ -150,17 +173,20 @@ def var(
     centred = x - mean(x, axis, keepdims=True)
     squares = square(_absolute(centred)) if x.dtype.kind == "c" else square(centred)
     total = sum(squares, axis, keepdims=keepdims)
-    count = _count(x, axis)
-    return _stored(total / _np.maximum(count - ddof, 0).item(), out)
+    return stored(total / _freedom(x, squares.dtype, axis, ddof, keepdims), out)
 
 
-def _count(x: Var, axis: Any) -> Any:
-    shape = x.shape
-    axes = range(len(shape)) if axis is None else integers_of("var", axis)
-    count = 1
-    for each in axes:
-        count *= shape[normalize_axis("var", each, len(shape))]
-    return _np.float64(count)
+def _freedom(x: Var, dtype: Any, axis: Any, ddof: float, keepdims: bool) -> Any:
+    """Return how many elements are averaged less `ddof`, at least 0; a Var if sizes are unknown."""
+    if -1 not in x.shape:
+        axes = _axes(x, axis)
+        places = range(x.ndim) if axes is None else axes
+        count = 1
+        for each in places:
+            count *= x.shape[normalize_axis("var", each, x.ndim)]
+        return float(_np.maximum(count - ddof, 0))
+    ones = cast(_ones_like(x), dtype)
+    return _maximum(sum(ones, axis, keepdims=keepdims) - ddof, 0.0)
 
 
 def std(
@@ -173,74 +199,113 @@ def std(
 ) -> Var:
     """Return the standard deviation over `axis`: the root of `var`."""
     root: Var = sqrt(var(a, axis, dtype, None, ddof, keepdims))
-    return _stored(root, out)
+    return stored(root, out)
 
 
-def average(a: Any, axis: Any = None, weights: Any = None) -> Var:
-    """Return the mean over `axis`, weighted if weights (of the shape of a) are given.
+def average(
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False
+) -> Any:
+    """Return the mean over `axis`, weighted if weights are given.
+
+    Args:
+        a: array.
+        axis: axis or axes; None: all.
+        weights: of the shape of a, or one number per element of the single axis.
+        returned: also return the sum of the weights, as in `(average, sum)`.
+        keepdims: leave reduced axes with size 1.
 
     Raises:
         ShapeError: weights fit neither the array nor the axis.
+        ZeroDivisionError: the weights add up to 0.
     """
     x = as_var(a, "average")
     if weights is None:
-        return mean(x, axis)
-    w = as_var(weights, "average")
-    if w.shape != x.shape:
-        if axis is None or w.ndim != 1 or w.shape[0] != x.shape[axis]:
-            raise ShapeError(f"average: weights {w.shape} do not fit an array {x.shape}.")
-        shape = [1] * x.ndim
-        shape[axis] = w.shape[0]
-        w = reshape(w, shape, copy_zero=False)
-    return sum(x * w, axis) / sum(w + x * 0, axis)
+        found = mean(x, axis, keepdims=keepdims)
+        total = found * 0 + _freedom(x, found.dtype, axis, 0, keepdims) if returned else found
+        return (found, total) if returned else found
+    w = _fitting_weights(x, as_var(weights, "average"), axis)
+    total = sum(w + x * 0, axis, keepdims=keepdims)
+    if total._ref is None and not total._array().all():
+        raise ZeroDivisionError("average: the weights add up to 0. Expected a sum that is not 0.")
+    found = sum(x * w, axis, keepdims=keepdims) / total
+    return (found, cast(total, found.dtype)) if returned else found
 
 
-def median(a: Any, axis: Any = None, keepdims: bool = False) -> Var:
-    """Return the middle element over `axis`, or the mean of the two middle ones."""
-    from mnn.ops.sorting import sort
+def _fitting_weights(x: Var, w: Var, axis: Any) -> Var:
+    """Return weights in the shape of x, or in one that broadcasts to it."""
+    if w.shape == x.shape:
+        return w
+    axes = None if axis is None else integers_of("average", axis)
+    if axes is None or len(axes) != 1 or w.ndim != 1:
+        raise ShapeError(f"average: weights {w.shape} do not fit an array {x.shape}.")
+    place = normalize_axis("average", axes[0], x.ndim)
+    if -1 not in (w.shape[0], x.shape[place]) and w.shape[0] != x.shape[place]:
+        raise ShapeError(f"average: weights {w.shape} do not fit axis {place} of {x.shape}.")
+    return reshape(w, (-1, *[1] * (x.ndim - place - 1)))
 
+
+def median(
+    a: Any,
+    axis: Any = None,
+    out: Any = None,
+    overwrite_input: bool = False,
+    keepdims: bool = False,
+) -> Var:
+    """Return the middle element over `axis`, or the mean of the two middle ones; NaN if one is.
+
+    Args:
+        a: array.
+        axis: axis or axes; None: all.
+        out: Var to write the result to.
+        overwrite_input: accepted for compatibility; the input is never changed.
+        keepdims: leave reduced axes with size 1.
+    """
     x = as_var(a, "median")
-    rank = x.ndim
-    flat = axis is None
-    ordered = sort(ravel(x) if flat else x, 0 if flat else axis)
-    place = 0 if flat else normalize_axis("median", axis, rank)
-    size = ordered.shape[place]
-    if size == 0:
-        raise ShapeError("median: the axis is empty, expected at least one element.")
-    index: list[Any] = [slice(None)] * ordered.ndim
-    index[place] = slice((size - 1) // 2, size // 2 + 1)
-    found = mean(ordered[tuple(index)], place)
+    axes = _axes(x, axis)
+    rows = _rows(x, axes)
+    if rows.shape[-1] == 0:
+        return stored(mean(x, axis, keepdims=keepdims), out)
+    ordered = _sort(rows, -1)
+    size: Any = rows.shape[-1] if rows.shape[-1] > 0 else _shape(rows)[-1]
+    middle = _stack([(size - 1) // 2, size // 2])
+    found = mean(_gather(ordered, middle, -1), -1)
     if x.dtype.kind == "f":
         # NaN sorts to the end: where the last is NaN, so is the median.
-        index[place] = -1
-        last = ordered[tuple(index)]
-        found = found + (last - last) * 0 if _np.isnan(last._array()).any() else found
+        last = ordered[..., -1]
+        found = _select(_isnan(last), last, found)
     if keepdims:
-        shape = [1] * rank if flat else [1 if k == place else s for k, s in enumerate(x.shape)]
-        return reshape(found, shape, copy_zero=False)
-    return found
+        found = _expand_dims(found, axes) if axes is not None else reshape(found, [1] * x.ndim)
+    return stored(found, out)
 
 
-def _position(function: Any, a: Any, axis: Any, keepdims: bool) -> Var:
+def _rows(x: Var, axes: Any) -> Var:
+    """Return x with `axes` (None: all) merged into one last axis."""
+    if axes is None:
+        return ravel(x)
+    if not axes:
+        return _expand_dims(x, -1)
+    places = normalize_axes("median", axes, x.ndim)
+    rest = [each for each in range(x.ndim) if each not in places]
+    return _flatten(_transpose(x, [*rest, *places]), len(rest), -1)
+
+
+def _position(function: Any, a: Any, axis: Any, out: Any, keepdims: bool) -> Var:
     x = as_var(a, "argmax")
-    if axis is None:
+    if axis is None or (not x.ndim and axis in (0, -1)):
         found: Var = function(ravel(x), 0)
-        return reshape(found, [1] * x.ndim) if keepdims else found
+        return stored(reshape(found, [1] * x.ndim) if keepdims else found, out)
     found = function(x, axis)
-    if not keepdims:
-        return found
-    place = normalize_axis("argmax", axis, x.ndim)
-    return reshape(found, [1 if k == place else s for k, s in enumerate(x.shape)], copy_zero=False)
+    return stored(_expand_dims(found, axis) if keepdims else found, out)
 
 
-def argmax(a: Any, axis: Any = None, keepdims: bool = False) -> Var:
+def argmax(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Var:
     """Return the int32 index of the first largest element, of the flat array if axis is None."""
-    return _position(_scan.argmax, a, axis, keepdims)
+    return _position(_scan.argmax, a, axis, out, keepdims)
 
 
-def argmin(a: Any, axis: Any = None, keepdims: bool = False) -> Var:
+def argmin(a: Any, axis: Any = None, out: Any = None, keepdims: bool = False) -> Var:
     """Return the int32 index of the first smallest element, of the flat array if axis is None."""
-    return _position(_scan.argmin, a, axis, keepdims)
+    return _position(_scan.argmin, a, axis, out, keepdims)
 
 
 def count_nonzero(a: Any, axis: Any = None, keepdims: bool = False) -> Var:
@@ -248,20 +313,21 @@ def count_nonzero(a: Any, axis: Any = None, keepdims: bool = False) -> Var:
     return sum(as_var(a, "count_nonzero") != 0, axis, keepdims=keepdims)
 
 
-def _running(function: Any, a: Any, axis: Any, dtype: Any) -> Var:
+def _running(function: Any, a: Any, axis: Any, dtype: Any, out: Any) -> Var:
     x = as_var(a, "cumsum")
     wanted = _sum_dtype(x, dtype)
     if wanted is not None and wanted != x.dtype:
         x = cast(x, wanted)
-    found: Var = function(ravel(x), 0) if axis is None else function(x, axis)
-    return found
+    flat = axis is None or (not x.ndim and axis in (0, -1))
+    found: Var = function(ravel(x), 0) if flat else function(x, axis)
+    return stored(found if wanted is None else cast(found, wanted), out)
 
 
-def cumsum(a: Any, axis: Any = None, dtype: Any = None) -> Var:
+def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Var:
     """Return the running sum along `axis`, of the flat array if it is None."""
-    return _running(_scan.cumsum, a, axis, dtype)
+    return _running(_scan.cumsum, a, axis, dtype, out)
 
 
-def cumprod(a: Any, axis: Any = None, dtype: Any = None) -> Var:
+def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Var:
     """Return the running product along `axis`, of the flat array if it is None."""
-    return _running(_scan.cumprod, a, axis, dtype)
+    return _running(_scan.cumprod, a, axis, dtype, out)

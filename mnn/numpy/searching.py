@@ -8,18 +8,28 @@ import numpy as _np
 
 from mnn.errors import IndexRangeError, ShapeError
 from mnn.expr.var import Var
+from mnn.numpy.elementwise import clip as _clip
+from mnn.numpy.reductions import stored, sum
 from mnn.ops import index as _index
 from mnn.ops import search as _search
 from mnn.ops import sorting as _sorting
 from mnn.ops.arithmetic import minimum as _minimum
-from mnn.ops.axes import integers_of, normalize_axis
+from mnn.ops.axes import integers_of, normalize_axes, normalize_axis
+from mnn.ops.broadcast import reshape_like
 from mnn.ops.comparison import select as _select
 from mnn.ops.convert import cast
 from mnn.ops.create import zeros_like as _zeros_like
+from mnn.ops.joining import concat as _concat
 from mnn.ops.matmul import matmul as _matmul
 from mnn.ops.movement import ravel, reshape
 from mnn.ops.operands import as_var
+from mnn.ops.repeat import broadcast_to
+from mnn.ops.shape import range as _range
+from mnn.ops.shape import shape as _shape
 from mnn.ops.transpose import transpose
+from mnn.ops.unary import abs as _absolute
+from mnn.ops.unary import isfinite as _isfinite
+from mnn.ops.unary import isnan as _isnan
 
 __all__ = [
     "allclose",
@@ -28,40 +38,63 @@ __all__ = [
     "argwhere",
     "array_equal",
     "array_equiv",
-    "diff",
-    "dot",
     "flatnonzero",
-    "inner",
     "isclose",
-    "matmul",
     "nonzero",
-    "outer",
     "partition",
     "searchsorted",
     "sort",
     "take",
     "take_along_axis",
-    "tensordot",
-    "trace",
     "unique",
-    "vdot",
     "where",
 ]
 
 
-def sort(a: Any, axis: int | None = -1) -> Var:
-    """Return a sorted copy along `axis` (None: of the flat array)."""
+_SORTS = (None, "quicksort", "heapsort", "mergesort", "stable")
+
+
+def _check_sort(name: str, kind: Any, order: Any) -> None:
+    """Accept NumPy's ways to sort: the one used is stable, which fits all of them."""
+    if kind not in _SORTS or order is not None:
+        raise ShapeError(
+            f"{name}: kind is {kind!r} and order {order!r}, expected one of {_SORTS} and None: "
+            "there are no fields to order by."
+        )
+
+
+def sort(
+    a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+) -> Var:
+    """Return a sorted copy along `axis` (None: of the flat array); equal elements keep theirs.
+
+    Args:
+        a: array.    axis: which axis.
+        kind, order, stable: as in NumPy; the order is stable whatever they say.
+    """
+    _check_sort("sort", kind, order)
     x = as_var(a, "sort")
     return _sorting.sort(ravel(x) if axis is None else x, 0 if axis is None else axis)
 
 
-def argsort(a: Any, axis: int | None = -1) -> Var:
-    """Return the int32 positions that sort along `axis`; equal elements keep their order."""
+def argsort(
+    a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+) -> Var:
+    """Return the int32 positions that sort along `axis`; equal elements keep their order.
+
+    Args:
+        a: array.    axis: which axis.
+        kind, order, stable: as in NumPy; the order is stable whatever they say.
+    """
+    _check_sort("argsort", kind, order)
     x = as_var(a, "argsort")
-    return _sorting.sort(ravel(x) if axis is None else x, 0 if axis is None else axis, True)
+    flat = axis is None or not x.ndim
+    return _sorting.sort(ravel(x) if flat else x, 0 if axis is None or flat else axis, True)
 
 
-def partition(a: Any, kth: Any, axis: int | None = -1) -> Var:
+def partition(
+    a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None
+) -> Var:
     """Return a copy with the elements at positions `kth` of `axis` where sorting puts them.
 
     Smaller ones stand before them and larger ones after; here the whole axis is sorted.
@@ -70,17 +103,19 @@ def partition(a: Any, kth: Any, axis: int | None = -1) -> Var:
         IndexRangeError: a position is out of range.
     """
     _check_positions("partition", a, kth, axis)
-    return sort(a, axis)
+    return sort(a, axis, None, order)
 
 
-def argpartition(a: Any, kth: Any, axis: int | None = -1) -> Var:
+def argpartition(
+    a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None
+) -> Var:
     """Return the int32 positions that partition `axis`; see `partition`.
 
     Raises:
         IndexRangeError: a position is out of range.
     """
     _check_positions("argpartition", a, kth, axis)
-    return argsort(a, axis)
+    return argsort(a, axis, None, order)
 
 
 def _check_positions(name: str, a: Any, kth: Any, axis: int | None) -> None:
@@ -164,14 +199,34 @@ def flatnonzero(a: Any) -> Var:
     return nonzero(ravel(as_var(a, "flatnonzero")))[0]
 
 
-def take(a: Any, indices: Any, axis: int | None = None) -> Var:
+def take(
+    a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise"
+) -> Var:
     """Return elements by index along `axis` (None: of the flat array).
 
+    Args:
+        a: array.
+        indices: integers of any shape, or bools, which count as 0 and 1.
+        axis: which axis.
+        out: Var to write the result to.
+        mode: what happens to indices out of range: "raise", "wrap" around or "clip" to the ends.
+
     Raises:
-        IndexRangeError: an index is out of range.
+        IndexRangeError: an index is out of range.    ShapeError: an unknown mode.
     """
-    x = as_var(a, "take")
-    return _index.gather(ravel(x) if axis is None else x, indices, 0 if axis is None else axis)
+    x, places = as_var(a, "take"), as_var(indices, "take")
+    if mode not in ("raise", "wrap", "clip"):
+        raise ShapeError(f"take: mode is {mode!r}, expected 'raise', 'wrap' or 'clip'.")
+    if axis is None:
+        x, axis = ravel(x), 0
+    if places.dtype.kind == "b" or not places.size:
+        places = cast(places, _np.int32)
+    if mode != "raise":
+        length: Any = x.shape[normalize_axis("take", axis, x.ndim)]
+        if length < 0:
+            length = _shape(x)[axis]
+        places = places % length if mode == "wrap" else _clip(places, 0, length - 1)
+    return stored(_index.gather(x, places, axis), out)
 
 
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Var:
@@ -190,18 +245,46 @@ def unique(
     return_index: bool = False,
     return_inverse: bool = False,
     return_counts: bool = False,
+    axis: int | None = None,
+    *,
+    equal_nan: bool = True,
 ) -> Any:
-    """Return the sorted distinct elements, and on request first indices, inverse and counts."""
+    """Return the sorted distinct elements, and on request first indices, inverse and counts.
+
+    Args:
+        ar: array.
+        return_index, return_inverse, return_counts: what else to return, as int32.
+        axis: None: elements of the flat array; else slices along that axis are compared, and the
+            result holds values, not a graph.
+        equal_nan: NaN equals NaN; False needs values too.
+    """
     x = as_var(ar, "unique")
+    if axis is not None or not equal_nan:
+        wanted = (return_index, return_inverse, return_counts)
+        return _unique_values(x, wanted, axis, equal_nan)
     values, first, inverse, counts = _search.unique(x)
     found = [values]
     if return_index:
         found.append(first)
     if return_inverse:
-        found.append(reshape(inverse, tuple(x.shape), copy_zero=False))
+        found.append(reshape_like(inverse, x))
     if return_counts:
         found.append(counts)
     return found[0] if len(found) == 1 else tuple(found)
+
+
+def _unique_values(
+    x: Var, wanted: tuple[bool, bool, bool], axis: int | None, equal_nan: bool
+) -> Any:
+    """Return what NumPy's `unique` returns, positions and counts as int32."""
+    if axis is not None:
+        normalize_axis("unique", axis, x.ndim)
+    found: Any = _np.unique(  # type: ignore[call-overload]
+        x._array(), *wanted, axis=axis, equal_nan=equal_nan
+    )
+    if not isinstance(found, tuple):
+        return Var(found)
+    return (Var(found[0]), *(Var(each.astype(_np.int32)) for each in found[1:]))
 
 
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
@@ -220,8 +303,14 @@ def isclose(
     a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Var:
     """Return where |a - b| <= atol + rtol * |b|."""
-    one, two = as_var(a, "isclose")._array(), as_var(b, "isclose")._array()
-    return Var(_np.asarray(_np.isclose(one, two, rtol, atol, equal_nan)))
+    x, y = as_var(a, "isclose"), as_var(b, "isclose")
+    if y.dtype.kind in "biu":
+        y = cast(y, _np.float64)
+    near: Var = _absolute(x - y) <= _absolute(y) * rtol + atol
+    close: Var = (near & _isfinite(y)) | (x == y)
+    if equal_nan:
+        close = close | (_isnan(x) & _isnan(y))
+    return close
 
 
 def allclose(
@@ -229,93 +318,3 @@ def allclose(
 ) -> bool:
     """Return whether |a - b| <= atol + rtol * |b| everywhere."""
     return bool(isclose(a, b, rtol, atol, equal_nan)._array().all())
-
-
-def matmul(x1: Any, x2: Any) -> Var:
-    """Return the matrix product over the last two dimensions; leading ones broadcast."""
-    return _matmul(x1, x2)
-
-
-def dot(a: Any, b: Any) -> Var:
-    """Return the product-sum over the last axis of a and the second to last of b."""
-    x, y = as_var(a, "dot"), as_var(b, "dot")
-    if not x.ndim or not y.ndim:
-        return x * y
-    if y.ndim <= 2:
-        return _matmul(x, y) if x.ndim <= 2 else tensordot(x, y, ([-1], [max(y.ndim - 2, 0)]))
-    return tensordot(x, y, ([x.ndim - 1], [y.ndim - 2]))
-
-
-def vdot(a: Any, b: Any) -> Var:
-    """Return the product-sum of all elements (of the conjugate of a)."""
-    x, y = ravel(as_var(a, "vdot")), ravel(as_var(b, "vdot"))
-    if x.dtype.kind == "c":
-        x = Var(x._array().conj())
-    return _matmul(x, y)
-
-
-def inner(a: Any, b: Any) -> Var:
-    """Return the product-sum over the last axes."""
-    x, y = as_var(a, "inner"), as_var(b, "inner")
-    if not x.ndim or not y.ndim:
-        return x * y
-    return tensordot(x, y, ([x.ndim - 1], [y.ndim - 1]))
-
-
-def outer(a: Any, b: Any) -> Var:
-    """Return all products of an element of a with one of b."""
-    return reshape(ravel(as_var(a, "outer")), (-1, 1)) * ravel(as_var(b, "outer"))
-
-
-def tensordot(a: Any, b: Any, axes: Any = 2) -> Var:
-    """Return the product-sum over pairs of axes.
-
-    Args:
-        a, b: arrays.
-        axes: a number of axes (last of a, first of b), or two lists of axes.
-
-    Raises:
-        ShapeError: the summed axes differ in size.
-    """
-    x, y = as_var(a, "tensordot"), as_var(b, "tensordot")
-    if isinstance(axes, int):
-        left, right = list(range(x.ndim - axes, x.ndim)), list(range(axes))
-    else:
-        left, right = ([each] if isinstance(each, int) else list(each) for each in axes)
-    left = [normalize_axis("tensordot", each, x.ndim) for each in left]
-    right = [normalize_axis("tensordot", each, y.ndim) for each in right]
-    if [x.shape[each] for each in left] != [y.shape[each] for each in right]:
-        raise ShapeError(
-            f"tensordot: axes {left} of {x.shape} and {right} of {y.shape} differ in size."
-        )
-    rest_x = [each for each in range(x.ndim) if each not in left]
-    rest_y = [each for each in range(y.ndim) if each not in right]
-    inner_size = int(_np.prod([x.shape[each] for each in left], dtype=int))
-    sizes_x, sizes_y = [x.shape[each] for each in rest_x], [y.shape[each] for each in rest_y]
-    rows, columns = int(_np.prod(sizes_x, dtype=int)), int(_np.prod(sizes_y, dtype=int))
-    matrix_x = reshape(transpose(x, rest_x + left), (rows, inner_size), copy_zero=False)
-    matrix_y = reshape(transpose(y, right + rest_y), (inner_size, columns), copy_zero=False)
-    return reshape(_matmul(matrix_x, matrix_y), sizes_x + sizes_y, copy_zero=False)
-
-
-def trace(a: Any, offset: int = 0) -> Var:
-    """Return the sum of diagonal `offset` of a matrix."""
-    from mnn.numpy.creation import diag
-    from mnn.numpy.reductions import sum
-
-    return sum(diag(a, offset))
-
-
-def diff(a: Any, n: int = 1, axis: int = -1) -> Var:
-    """Return the n-th differences of neighbours along `axis`."""
-    x = as_var(a, "diff")
-    if n < 0:
-        raise ShapeError(f"diff: n is {n}, expected >= 0.")
-    place = normalize_axis("diff", axis, x.ndim)
-    later: list[Any] = [slice(None)] * x.ndim
-    earlier: list[Any] = [slice(None)] * x.ndim
-    later[place], earlier[place] = slice(1, None), slice(None, -1)
-    for _ in range(n):
-        one, two = x[tuple(later)], x[tuple(earlier)]
-        x = one != two if x.dtype.kind == "b" else one - two
-    return x

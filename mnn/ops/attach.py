@@ -21,7 +21,9 @@ def attach_binary(
 ) -> None:
     """Make `function` the Python operator `__name__` of Var, and `__rname__` if `reflected`."""
 
-    def forward(self: Var, other: Any) -> Any:
+    def forward(self: Var, other: Any, *unsupported: Any) -> Any:
+        if unsupported:  # pow() with three arguments
+            return NotImplemented
         try:
             return function(self, other)
         except UnknownOperandError:

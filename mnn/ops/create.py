@@ -17,7 +17,7 @@ from mnn.expr.symbols import Dim, fresh
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var, capture, var_of
 from mnn.ops.codec import Codec
-from mnn.ops.operands import array_of
+from mnn.ops.operands import array_of, check_range
 from mnn.ops.samples import integers, normal
 from mnn.ops.spec import GradCall, OpSpec, Sample
 
@@ -80,6 +80,7 @@ def const(
 
     Raises:
         ShapeError: wrong element count.    DTypeError: the data is not made of numbers.
+        NumberRangeError: an int that the element type cannot hold.
 
     Example:
         >>> const([1, 2, 3, 4], [2, 2]).read().tolist()
@@ -90,6 +91,8 @@ def const(
         array = np.frombuffer(value_list, wanted)
     else:
         array = array_of(value_list, "const")
+        if not isinstance(value_list, (Var, np.ndarray, np.generic)):
+            check_range(array, wanted)
     sizes = array.shape if shape is None else _sizes("const", shape)
     if array.size != math.prod(sizes):
         if array.size == 1:

@@ -343,5 +343,5 @@ def elementwise(
         bad=tuple(bad),
         doc=doc,
         rule=rule,
-        exact_scalars=rule is COMPARISON,
+        exact_scalars=rule in (COMPARISON, LOGICAL),
     )

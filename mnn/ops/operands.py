@@ -11,7 +11,7 @@ from mnn.errors import DTypeError, NumberRangeError, ShapeError
 from mnn.expr.dtypes import as_dtype, default_float, default_int, python_scalar_dtype
 from mnn.expr.var import Var
 
-__all__ = ["UnknownOperandError", "array_of", "as_var", "is_operand", "literal"]
+__all__ = ["UnknownOperandError", "array_of", "as_var", "check_range", "is_operand", "literal"]
 
 Array = np.ndarray[Any, Any]
 
@@ -115,6 +115,13 @@ def _holds_python_numbers(value: Any) -> bool:
         elif isinstance(each, (np.ndarray, np.generic)):
             return False
     return True
+
+
+def check_range(values: Array, wanted: np.dtype[Any]) -> None:
+    """Raise NumberRangeError when Python ints do not fit the integer type asked for."""
+    if values.size and values.dtype.kind in "iu" and wanted.kind in "iu":
+        for extreme in (values.min(), values.max()):
+            literal(int(extreme), wanted)
 
 
 def literal(value: Any, dtype: np.dtype[Any]) -> Var:

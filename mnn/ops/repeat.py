@@ -31,7 +31,11 @@ def _ints(*values: int) -> Array:
 def _infer_broadcast(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
     x, shape = types
     if shape.value is None:
-        return x.with_shape(None)
+        count = shape.shape[0] if shape.shape else None
+        if not isinstance(count, int) or (x.rank is None and not attributes["exact"]):
+            return x.with_shape(None)
+        rank = count if attributes["exact"] else max(count, x.rank or 0)
+        return x.with_shape([fresh("broadcast") for _ in range(rank)])
     wanted = tuple(int(size) for size in shape.value.reshape(-1))
     sizes = broadcast_shapes("broadcast_to", [x.shape, wanted])
     if attributes["exact"] and sizes is not None and shape_numbers(sizes) != wanted:
