@@ -24,6 +24,7 @@ from mnn.codegen.host import compiler_identity, host
 from mnn.codegen.images import Image, flatten
 from mnn.codegen.kernel import Kernel
 from mnn.codegen.mapping import can_map_code, map_images
+from mnn.codegen.objects import read_symbols
 from mnn.codegen.sources import COVERED, Snapshot, generator_digest, take_snapshot
 from mnn.codegen.target import Target, host_target
 from mnn.cores import available_cores
@@ -297,7 +298,11 @@ def _read(cache: ObjectCache, wanted: _Wanted) -> _Code | None:
     image = Image.unpack(stored)
     if image is not None:
         return image if can_map_code() and "" in image.symbols else None
-    return stored
+    try:
+        known = read_symbols(stored).defined
+    except CodegenError:
+        return None
+    return stored if _defines(known, wanted.symbol) else None
 
 
 def _emit_all(wanted: list[_Wanted], target: Target, done: dict[_Wanted, _Code]) -> None:
@@ -337,7 +342,7 @@ def _emit_one(emitter: Emitter, wanted: _Wanted, target: Target) -> _Code:
     text = wanted.text()
     named = text.replace(_PLACEHOLDER, "@" + wanted.symbol)
     code, symbols = emitter.emit(named)
-    if not any(name.lstrip("_") == wanted.symbol for name in symbols.defined):
+    if not _defines(symbols.defined, wanted.symbol):
         raise CodegenError(
             f"kernel library: found no global function {_PLACEHOLDER} in a module of "
             f"{len(text)} characters (it defines {sorted(symbols.defined)}), expected one. "
@@ -349,6 +354,11 @@ def _emit_one(emitter: Emitter, wanted: _Wanted, target: Target) -> _Code:
         except CodegenError as problem:
             _logger.debug("kernel library: linked by llvmlite: %s", problem)
     return _far_emitter(target).emit(named)[0]
+
+
+def _defines(names: Iterable[str], symbol: str) -> bool:
+    # Some formats put an underscore before each name.
+    return any(name.lstrip("_") == symbol for name in names)
 
 
 def _far_emitter(target: Target | None) -> Emitter:

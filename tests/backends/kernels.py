@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from mnn.backends.cpu.plan import Plan
 from mnn.codegen.builder import I64, Module
 from mnn.codegen.kernel import INPUT, OUTPUT, TEMPORARY, Buffer, Call, Kernel, Tensor
 from mnn.codegen.kernel import contiguous as laid_out
-from mnn.codegen.target import Target
+from mnn.codegen.target import Target, host_target
 
 INT64 = np.dtype(np.int64)
 Array = np.ndarray[Any, Any]
@@ -80,3 +81,33 @@ def given(shape: int | Sequence[int]) -> Tensor:
 def result(shape: int | Sequence[int]) -> Tensor:
     """Return an output."""
     return tensor(shape, OUTPUT)
+
+
+def random_network(size: int, count: int, seed: int):
+    """Steps that combine earlier values at random, and the same in NumPy."""
+    random = np.random.default_rng(seed)
+    inputs = [given(size), given(size)]
+    weights = random.integers(-9, 9, size)
+    known: list[Tensor] = [*inputs, constant(weights)]
+    steps: list[Call] = []
+    recipe: list[tuple[int, int, int, int]] = []
+    outputs = []
+    for number in range(count):
+        # Mostly recent values, so that lives are short and memory is shared.
+        left, right = (max(0, len(known) - 1 - int(each)) for each in random.geometric(0.3, 2) - 1)
+        factor, added = (int(each) for each in random.integers(-2, 3, 2))
+        made = result(size) if number in (count // 2, count - 1) else tensor(size)
+        if made.buffer.kind == OUTPUT:
+            outputs.append(made)
+        scratch = bool(number % 3 == 0)
+        steps.append(linear(known[left], known[right], made, factor, added, scratch=scratch))
+        recipe.append((left, right, factor, added))
+        known.append(made)
+
+    def expected(arrays):
+        values = [*arrays, weights]
+        for left, right, factor, added in recipe:
+            values.append(values[left] * factor + values[right] + added)
+        return [values[3 + count // 2], values[-1]]
+
+    return Plan(steps, inputs, outputs, host_target()), expected

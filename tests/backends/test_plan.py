@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("llvmlite", reason="plans run generated code")
 
 from mnn.backends.cpu.plan import HostCall, LoopCall, Plan
-from mnn.codegen.kernel import OUTPUT, Buffer, Call, Tensor, contiguous
+from mnn.codegen.kernel import OUTPUT, Buffer, Tensor, contiguous
 from mnn.codegen.target import host_target
-from tests.backends.kernels import INT64, constant, given, linear, result, tensor
+from tests.backends.kernels import INT64, constant, given, linear, random_network, result, tensor
 
 RANDOM = np.random.default_rng(0)
 
@@ -23,36 +23,6 @@ def plan(steps, inputs, outputs) -> Plan:
 
 def numbers(*shape: int) -> np.ndarray:
     return RANDOM.integers(-1000, 1000, shape)
-
-
-def random_network(size: int, count: int, seed: int):
-    """Steps that combine earlier values at random, and the same in NumPy."""
-    random = np.random.default_rng(seed)
-    inputs = [given(size), given(size)]
-    weights = random.integers(-9, 9, size)
-    known: list[Tensor] = [*inputs, constant(weights)]
-    steps: list[Call] = []
-    recipe: list[tuple[int, int, int, int]] = []
-    outputs = []
-    for number in range(count):
-        # Mostly recent values, so that lives are short and memory is shared.
-        left, right = (max(0, len(known) - 1 - int(each)) for each in random.geometric(0.3, 2) - 1)
-        factor, added = (int(each) for each in random.integers(-2, 3, 2))
-        made = result(size) if number in (count // 2, count - 1) else tensor(size)
-        if made.buffer.kind == OUTPUT:
-            outputs.append(made)
-        scratch = bool(number % 3 == 0)
-        steps.append(linear(known[left], known[right], made, factor, added, scratch=scratch))
-        recipe.append((left, right, factor, added))
-        known.append(made)
-
-    def expected(arrays):
-        values = [*arrays, weights]
-        for left, right, factor, added in recipe:
-            values.append(values[left] * factor + values[right] + added)
-        return [values[3 + count // 2], values[-1]]
-
-    return plan(steps, inputs, outputs), expected
 
 
 @pytest.mark.parametrize("seed", range(8))
