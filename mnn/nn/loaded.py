@@ -20,7 +20,7 @@ from mnn.expr.types import TensorType
 from mnn.expr.var import Var, capture, var_of
 from mnn.nn.module import Module
 from mnn.nn.runtime import RuntimeConfig, RuntimeManager, create_runtime_manager
-from mnn.ops.convert import convert
+from mnn.ops.convert import convert, relabel
 from mnn.ops.operands import array_of
 
 __all__ = ["LoadedModule", "load_module", "load_module_from_file"]
@@ -139,8 +139,8 @@ class LoadedModule(Module):
                 # A reshaped picture keeps its tag while its axes already are what the model asks
                 # for: only data that does not fit as it is moves its axes.
                 moved = convert(var, declared.format)
-                as_it_is = Var(var._array(), declared.format) if not _tracked(var) else moved
-                var = as_it_is if _misfit(moved, declared) and not _misfit(var, declared) else moved
+                fits = _misfit(moved, declared) and not _misfit(var, declared)
+                var = relabel(var, declared.format) if fits else moved
         else:
             var = Var(array_of(value, f"input {name!r}"), declared.format)
         _check_dtype(var, declared, name)
