@@ -9,13 +9,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from mnn.codegen.builder import Module
-from mnn.codegen.target import Target
 from mnn.records import dataclass, field, replace
+
+if TYPE_CHECKING:
+    # Stored plans run without any of what generates code.
+    from mnn.codegen.builder import Module
+    from mnn.codegen.program import Program
+    from mnn.codegen.target import Target
 
 __all__ = [
     "CONSTANT",
@@ -31,8 +35,6 @@ __all__ = [
     "Tensor",
     "contiguous",
 ]
-
-from mnn.codegen.program import Program
 
 Array = np.ndarray[Any, Any]
 

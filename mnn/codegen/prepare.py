@@ -15,25 +15,13 @@ import numpy as np
 
 from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Kernel, Pointer, Slot
 from mnn.codegen.linking import library
+from mnn.codegen.room import address_of, aligned_bytes
 
-__all__ = ["address_of", "aligned_bytes", "pending", "prepare"]
+__all__ = ["pending", "prepare"]
 
 Array = np.ndarray[Any, Any]
 
-_ALIGNMENT = 64
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
-
-
-def address_of(array: Array) -> int:
-    """Return the address of an array's first element."""
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-def aligned_bytes(size: int) -> Array:
-    """Return `size` uint8 elements that begin at a 64-byte boundary, with any content."""
-    raw = np.empty(size + _ALIGNMENT, np.uint8)
-    return raw[-address_of(raw) % _ALIGNMENT :][:size]
 
 
 def pending(buffers: Iterable[Buffer]) -> list[Buffer]:

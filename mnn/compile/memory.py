@@ -11,11 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mnn.codegen.kernel import TEMPORARY, Buffer
+from mnn.codegen.room import round_up
 
-__all__ = ["ALIGNMENT", "Lifetime", "lifetimes", "place", "round_up"]
-
-ALIGNMENT = 64
-"""Temporaries and constants begin at multiples of this many bytes."""
+__all__ = ["Lifetime", "lifetimes", "place"]
 
 
 class Lifetime(NamedTuple):
@@ -24,11 +22,6 @@ class Lifetime(NamedTuple):
     size: int
     first: int
     last: int
-
-
-def round_up(size: int, step: int = ALIGNMENT) -> int:
-    """Return the smallest multiple of `step` that is >= size."""
-    return -(-size // step) * step
 
 
 def lifetimes(uses: Iterable[Iterable[Buffer]]) -> dict[Buffer, Lifetime]:

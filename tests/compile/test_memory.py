@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnn.codegen.kernel import CONSTANT, INPUT, Buffer
-from mnn.compile.memory import ALIGNMENT, Lifetime, lifetimes, place, round_up
+from mnn.codegen.room import ALIGNMENT, round_up
+from mnn.compile.memory import Lifetime, lifetimes, place
 
 
 @st.composite

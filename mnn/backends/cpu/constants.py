@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-import numpy as np
 
 from mnn.codegen.kernel import Buffer
-from mnn.codegen.prepare import address_of, aligned_bytes, pending, prepare
-from mnn.compile.memory import ALIGNMENT, round_up
+from mnn.codegen.prepare import pending, prepare
+from mnn.codegen.room import ALIGNMENT, Room, address_of, aligned_bytes, round_up
 
 __all__ = ["place_constants"]
-
-Array = np.ndarray[Any, Any]
 
 
 def place_constants(buffers: Iterable[Buffer]) -> tuple[dict[Buffer, int], int]:
@@ -25,28 +20,14 @@ def place_constants(buffers: Iterable[Buffer]) -> tuple[dict[Buffer, int], int]:
     listed = list(dict.fromkeys(buffers))
     wanted = set(listed)
     computed = [each for each in pending(listed) if each in wanted]
-    room = _Room(sum(round_up(each.size) for each in computed))
+    room = Room(sum(round_up(each.size) for each in computed))
     prepare(
         listed, lambda each: room.take(each.size) if each in wanted else aligned_bytes(each.size)
     )
     placed = {each: address_of(each.array) for each in listed}
     moving = [each for each in listed if placed[each] % ALIGNMENT]
-    room = _Room(sum(round_up(each.array.nbytes) for each in moving))
+    room = Room(sum(round_up(each.array.nbytes) for each in moving))
     for each in moving:
         each.place(room.take(each.array.nbytes))
         placed[each] = address_of(each.array)
     return placed, sum(each.array.nbytes for each in listed)
-
-
-class _Room:
-    """One piece of memory, given away from its start."""
-
-    def __init__(self, size: int) -> None:
-        self._memory = aligned_bytes(size)
-        self._used = 0
-
-    def take(self, size: int) -> Array:
-        """Return `size` bytes at a 64-byte boundary."""
-        start = self._used
-        self._used += round_up(size)
-        return self._memory[start : start + size]

@@ -6,23 +6,24 @@ lies in blocks of fields (`mnn.backends.cpu.fields`).
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import sys
-from typing import Any
-
-import numpy as np
-
-from mnn.backends.cpu.fields import LOOP, MOVE, PATCH, ROW, RUN, WORD, WORK
+from mnn.backends.cpu.fields import (
+    LOOP,
+    MOVE,
+    PATCH,
+    ROW,
+    RUN,
+    RUN_COMMAND,
+    WORD,
+    WORK,
+    WORK_COMMAND,
+)
 from mnn.backends.cpu.teamwork import Teamwork, is_null
 from mnn.codegen.builder import I64, PTR, Function, Index, Module, Value
 from mnn.codegen.kernel import Kernel
 from mnn.codegen.target import Target
 from mnn.records import dataclass
 
-__all__ = ["RUN_COMMAND", "WAKE_COMMAND", "WORK_COMMAND", "Executor", "data_displacement"]
-
-RUN_COMMAND, WORK_COMMAND, WAKE_COMMAND = range(3)
+__all__ = ["Executor"]
 
 
 @dataclass(frozen=True)
@@ -110,22 +111,3 @@ def _move(f: Function, loop: Value, times: Index) -> None:
         distance = f.mul(MOVE.load(f, move, "step"), times)
         moved = f.value(f.add(f.load(I64, place, align=WORD), distance))
         f.store(moved, place, align=WORD)
-
-
-@functools.cache
-def data_displacement() -> int | None:
-    """Return where, in the memory of an array object, the address of its data lies.
-
-    NumPy's binary interface fixes it: right after the head that all objects have. Asking an array
-    object for the address takes 0.8 µs; machine code that is given `id(array)` finds it in 1 ns.
-    None means that this interpreter is different, and arrays must be asked.
-    """
-    if sys.implementation.name != "cpython":
-        return None
-    displacement = object.__basicsize__
-    samples: list[np.ndarray[Any, Any]] = [np.empty(3, np.uint8), np.empty((2, 5), np.float64)[1:]]
-    for each in samples:
-        found = ctypes.c_void_p.from_address(id(each) + displacement).value
-        if found != each.__array_interface__["data"][0]:
-            return None
-    return displacement

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from mnn.codegen.builder import I64, PTR, Function, Index, Value
+from typing import TYPE_CHECKING
 
-__all__ = ["LANE", "LANES", "LOOP", "MOVE", "PATCH", "ROW", "RUN", "TEAM", "WORD", "WORK", "Fields"]
+if TYPE_CHECKING:
+    # Whoever only fills in fields needs nothing of what generates code.
+    from mnn.codegen.builder import Function, Index, Value
+
+__all__ = [
+    "LANE",
+    "LANES",
+    "LOOP",
+    "MOVE",
+    "PATCH",
+    "ROW",
+    "RUN",
+    "RUN_COMMAND",
+    "TEAM",
+    "WAKE_COMMAND",
+    "WORD",
+    "WORK",
+    "WORK_COMMAND",
+    "Fields",
+]
+
+RUN_COMMAND, WORK_COMMAND, WAKE_COMMAND = range(3)
+"""What the executor does with a block, by the block's first field."""
 
 WORD = 8
 """Bytes of a field."""
@@ -20,7 +42,7 @@ class Fields:
 
     def __init__(self, text: str, stride: int = 0) -> None:
         self._kinds = {
-            each.lstrip("*"): PTR if each.startswith("*") else I64 for each in text.split()
+            each.lstrip("*"): "ptr" if each.startswith("*") else "i64" for each in text.split()
         }
         self._places = {name: place for place, name in enumerate(self._kinds)}
         self.size = len(self._places)

@@ -1,4 +1,4 @@
-"""Plans: lists of steps, ready to run as often as wanted, from any number of threads."""
+"""Plans: from lists of steps to what runs them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 
 from mnn.backends.cpu.constants import place_constants
-from mnn.backends.cpu.executor import Executor, data_displacement
-from mnn.backends.cpu.instance import Instance, Recipe
-from mnn.backends.cpu.steps import HostCall, LoopCall, Step, buffers_of, calls_of
+from mnn.backends.cpu.executor import Executor
+from mnn.backends.cpu.instance import Recipe, data_displacement
+from mnn.backends.cpu.runnable import Runnable
+from mnn.backends.cpu.steps import (
+    HostCall,
+    LoopCall,
+    RefusedError,
+    Step,
+    buffers_of,
+    calls_of,
+)
 from mnn.backends.cpu.tables import Places, TableBuilder
 from mnn.codegen.kernel import CONSTANT, INPUT, OUTPUT, Buffer, Kernel, Tensor, contiguous
 from mnn.codegen.linking import library
@@ -19,14 +27,10 @@ from mnn.codegen.prepare import pending
 from mnn.codegen.target import Target
 from mnn.compile.memory import lifetimes, place
 
-__all__ = ["HostCall", "LoopCall", "Plan", "Step"]
-
-Array = np.ndarray[Any, Any]
-
-_IDLE_LIMIT = 8
+__all__ = ["HostCall", "LoopCall", "Plan", "RefusedError", "Step"]
 
 
-class Plan:
+class Plan(Runnable):
     """Steps with their memory.
 
     Args:
@@ -35,11 +39,12 @@ class Plan:
         outputs: what a run returns. Arrays that fill an OUTPUT buffer in C order are written by
             the steps; whatever else an output is, a copy of it is returned.
         target: what kernels are compiled for.
+        status: one int64 in memory of its own, which steps set when they meet a value that they
+            cannot work with.
 
     Attributes:
         steps: as given.
         constants: their buffers, which own their memory.
-        peak_bytes: memory of temporaries in one run.
         constant_bytes: memory of constants, which all runs share.
 
     Raises:
@@ -52,82 +57,55 @@ class Plan:
         inputs: Sequence[Tensor],
         outputs: Sequence[Tensor],
         target: Target,
+        status: Tensor | None = None,
     ) -> None:
         self.steps = tuple(steps)
         uses = [list(buffers_of(each)) for each in self.steps]
         uses.append([each.buffer for each in outputs])
+        if status is not None:
+            uses[0].append(status.buffer)
+            uses[-1].append(status.buffer)
         every = dict.fromkeys(buffer for step in uses for buffer in step)
         self.constants = [each for each in every if each.kind == CONSTANT]
-        executor, functions = _link(self.steps, self.constants, target)
-        constants, self.constant_bytes = place_constants(self.constants)
+        functions, kernels = _link(self.steps, self.constants, target)
+        addresses, self.constant_bytes = place_constants(self.constants)
         lives = lifetimes(uses)
-        offsets, self.peak_bytes = place(list(lives.values()))
+        offsets, arena_bytes = place(list(lives.values()))
         temporaries = dict(zip(lives, offsets, strict=True))
         foreign, fresh, results = _foreign(inputs, outputs)
-        displacement = data_displacement()
-        tables = TableBuilder(
-            Places(constants, temporaries, foreign, functions), len(foreign), displacement or 0
-        )
+        numbers = {each: number for number, each in enumerate(self.constants)}
+        builder = TableBuilder(Places(numbers, temporaries, foreign, kernels), len(foreign))
         actions: list[int | HostCall] = []
         for host, group in groupby(self.steps, lambda each: isinstance(each, HostCall)):
             part = list(group)
             actions += [each for each in part if isinstance(each, HostCall)]
             if not host:
                 actions.append(
-                    tables.add_run([each for each in part if not isinstance(each, HostCall)])
+                    builder.add_run([each for each in part if not isinstance(each, HostCall)])
                 )
-        self._recipe = Recipe(
-            tables.finish(),
-            executor,
+        tables = builder.finish().bound(
+            [addresses[each] for each in self.constants], functions, data_displacement() or 0
+        )
+        recipe = Recipe(
+            tables,
+            functions[0],
             temporaries,
-            self.peak_bytes,
+            arena_bytes,
             max((each.scratch for each in calls_of(self.steps)), default=0),
             foreign,
             fresh,
             tuple(actions),
             results,
-            displacement,
             any(each.items > each.grain for each in calls_of(self.steps)),
+            None if status is None else temporaries[status.buffer],
         )
-        self._idle: list[Instance] = []
-
-    def run(self, arrays: Sequence[Array], threads: int = 1) -> list[Array]:
-        """Return new arrays with the outputs.
-
-        Args:
-            arrays: one for each input, of its shape and dtype; nothing is kept of them.
-            threads: how many may work on it, at least 1.
-        """
-        instance = self._take()
-        try:
-            return instance.run(arrays, threads)
-        finally:
-            self._give_back(instance)
-
-    def profile(self, arrays: Sequence[Array], threads: int = 1, repeat: int = 10) -> list[float]:
-        """Return the median of the seconds that each step took, in `repeat` runs."""
-        instance = self._take()
-        try:
-            seconds = [instance.profile(arrays, threads) for _ in range(repeat)]
-        finally:
-            self._give_back(instance)
-        return [float(each) for each in np.median(np.array(seconds), axis=0)]
-
-    def _take(self) -> Instance:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return Instance(self._recipe)
-
-    def _give_back(self, instance: Instance) -> None:
-        if len(self._idle) < _IDLE_LIMIT:
-            self._idle.append(instance)
+        super().__init__(recipe)
 
 
 def _link(
     steps: Sequence[Step], constants: Sequence[Buffer], target: Target
-) -> tuple[int, dict[int, int]]:
-    """Return the address of the executor, and those of kernels by the `id` of the description.
+) -> tuple[list[int], dict[int, int]]:
+    """Return addresses, that of the executor first, and a kernel's number among them by its `id`.
 
     Descriptions that are equal may still differ: in the sign of a zero.
     """
@@ -136,7 +114,10 @@ def _link(
     calls += [call for each in pending(constants) if each.target == target for call in each.calls]
     kernels: list[Kernel] = list({id(each.kernel): each.kernel for each in calls}.values())
     executor, *addresses = library().link([Executor(), *kernels], target)
-    return executor, {id(each): found for each, found in zip(kernels, addresses, strict=True)}
+    unique = list(dict.fromkeys([executor, *addresses]))
+    numbers = {address: number for number, address in enumerate(unique)}
+    pairs = zip(kernels, addresses, strict=True)
+    return unique, {id(each): numbers[address] for each, address in pairs}
 
 
 def _foreign(

@@ -18,8 +18,8 @@ import threading
 import time
 from typing import Any
 
-from mnn.backends.cpu.executor import WAKE_COMMAND, WORK_COMMAND, Executor
-from mnn.backends.cpu.fields import LANE, LANES, TEAM, WORD, WORK
+from mnn.backends.cpu.executor import Executor
+from mnn.backends.cpu.fields import LANE, LANES, TEAM, WAKE_COMMAND, WORD, WORK, WORK_COMMAND
 from mnn.codegen.linking import library
 
 __all__ = ["Pool", "Team", "pool", "usable_processors"]
@@ -138,13 +138,20 @@ class Pool:
         Args:
             threads: wanted; no more than the processors that this process may use.
         """
-        wanted = min(threads, self._usable(), _MAX_THREADS)
+        if time.monotonic() - self._counted > _RECOUNT_SECONDS:
+            self._count()
+        wanted = threads if threads <= self._processors else self._processors
         if wanted < 2 or self._closed:
             return None
+        try:
+            # One step under Python's lock, or, without that, under the list's own.
+            return self._idle[wanted].pop()
+        except LookupError:
+            return self._start(wanted)
+
+    def _start(self, wanted: int) -> Team | None:
+        """Return a new team, None when there is no room for it."""
         with self._lock:
-            idle = self._idle.get(wanted)
-            if idle:
-                return idle.pop()
             limit = self._processors - 1
             if self._helpers + wanted - 1 > limit:
                 self._retire(self._helpers + wanted - 1 - limit)
@@ -155,39 +162,39 @@ class Pool:
             except RuntimeError:  # no more threads, or the interpreter is being torn down
                 return None
             self._helpers += wanted - 1
+            self._idle.setdefault(wanted, [])
             return team
 
     def release(self, team: Team) -> None:
         """Take a team back."""
-        with self._lock:
-            if self._closed:
-                team.stop()
-            else:
-                self._idle.setdefault(team.threads, []).append(team)
+        if self._closed:
+            team.stop()
+        else:
+            self._idle[team.threads].append(team)
 
     def close(self) -> None:
         """Stop all idle teams, now, and the others when they come back."""
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, {}
+            idle, self._idle = self._idle, {each: [] for each in self._idle}
         for team in [each for teams in idle.values() for each in teams]:
             team.stop(timeout_seconds=1.0)
 
     def _retire(self, count: int) -> None:
         """Stop idle teams until `count` helpers fewer exist."""
         for teams in self._idle.values():
-            while teams and count > 0:
-                team = teams.pop()
+            while count > 0:
+                try:
+                    team = teams.pop()
+                except LookupError:  # none is left, or another thread was faster
+                    break
                 team.stop()
                 self._helpers -= team.threads - 1
                 count -= team.threads - 1
 
-    def _usable(self) -> int:
-        now = time.monotonic()
-        if now - self._counted > _RECOUNT_SECONDS:
-            self._processors = usable_processors()
-            self._counted = now
-        return self._processors
+    def _count(self) -> None:
+        self._processors = min(usable_processors(), _MAX_THREADS)
+        self._counted = time.monotonic()
 
 
 @functools.cache

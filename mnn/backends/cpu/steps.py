@@ -10,9 +10,16 @@ import numpy as np
 from mnn.codegen.kernel import Buffer, Call, Pointer, Tensor
 from mnn.records import dataclass
 
-__all__ = ["HostCall", "LoopCall", "Step", "buffers_of", "calls_of"]
+__all__ = ["HostCall", "LoopCall", "RefusedError", "Step", "buffers_of", "calls_of"]
 
 Array = np.ndarray[Any, Any]
+
+
+class RefusedError(Exception):
+    """A kernel met a value that it cannot work with, such as an index beyond an axis.
+
+    The operators' references say what is wrong with it.
+    """
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""The words of a plan: step rows, argument blocks and patches, before their memory has a place.
+"""The words of a plan: step rows, argument blocks and patches, before anything has an address.
 
-A plan is translated once into words that hold offsets. An instance copies them and adds the
-addresses of its own memory, all at once.
+A plan is translated once into words that hold offsets and numbers, which later processes can use
+too. Addresses of kernels and constants are added once for each process; an instance copies the
+words and adds the addresses of its own memory. All of one kind are added at once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from mnn.backends.cpu.fields import LOOP, MOVE, PATCH, ROW, RUN, WORD
 from mnn.backends.cpu.steps import LoopCall
 from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Pointer, Slot
-from mnn.records import dataclass
+from mnn.records import dataclass, replace
 
 __all__ = ["Places", "TableBuilder", "Tables"]
 
@@ -28,10 +29,10 @@ class Places:
     """Where buffers are.
 
     Attributes:
-        constants: addresses.
+        constants: their numbers.
         temporaries: offsets in the arena.
         foreign: numbers of the arrays that are given to, or made by, each run.
-        functions: addresses of kernels, by the `id` of their description.
+        functions: numbers of kernels, by the `id` of their description.
     """
 
     constants: Mapping[Buffer, int]
@@ -48,6 +49,8 @@ class Tables:
         words: the content; int64.
         own: positions of words that hold byte offsets from the start of the words.
         arena: positions of words that hold byte offsets in the arena.
+        constants: positions of words that hold byte offsets in constants, and their numbers.
+        functions: positions of words for the addresses of kernels, and their numbers.
         runs: position of the RUN block of each list of steps.
         rows: positions of the rows, in the order in which steps were given.
         probe: position of a RUN block without patches, for single rows.
@@ -58,9 +61,30 @@ class Tables:
     words: Words
     own: Positions
     arena: Positions
+    constants: tuple[Positions, Positions]
+    functions: tuple[Positions, Positions]
     runs: tuple[int, ...]
     rows: tuple[int, ...]
     probe: int
+
+    def bound(
+        self, constants: Sequence[int], functions: Sequence[int], displacement: int
+    ) -> Tables:
+        """Return the words for this process.
+
+        Args:
+            constants, functions: addresses by number.
+            displacement: see `RUN`.
+        """
+        words = self.words.copy()
+        for (positions, numbers), addresses in (
+            (self.constants, constants),
+            (self.functions, functions),
+        ):
+            words[positions] += np.array(addresses, np.int64)[numbers]
+        for run in (*self.runs, self.probe):
+            words[run + RUN["displacement"]] = displacement
+        return replace(self, words=words)
 
 
 class TableBuilder:
@@ -69,15 +93,15 @@ class TableBuilder:
     Args:
         places: where buffers and kernels are.
         arrays: how many arrays a run is given and makes.
-        displacement: see `RUN`.
     """
 
-    def __init__(self, places: Places, arrays: int, displacement: int) -> None:
+    def __init__(self, places: Places, arrays: int) -> None:
         self._places = places
-        self._displacement = displacement
         self._words = [0] * arrays
         self._own: list[int] = []
         self._arena: list[int] = []
+        self._constants: list[tuple[int, int]] = []
+        self._functions: list[tuple[int, int]] = []
         self._patches: list[tuple[int, int, int]] = []
         self._runs: list[int] = []
         self._rows: list[int] = []
@@ -86,7 +110,6 @@ class TableBuilder:
     def add_run(self, steps: Sequence[Call | LoopCall]) -> int:
         """Add a list of steps that one foreign call runs, and return its number."""
         run = self._reserve(RUN.size)
-        self._words[run + RUN["displacement"]] = self._displacement
         rows = self._add_rows(steps)
         self._rows += [rows + ROW.size * each for each in range(len(steps))]
         self._point(run + RUN["rows"], rows)
@@ -109,6 +132,8 @@ class TableBuilder:
             np.array(self._words, np.int64),
             np.array(self._own, np.intp),
             np.array(self._arena, np.intp),
+            _columns(self._constants),
+            _columns(self._functions),
             tuple(self._runs),
             tuple(self._rows),
             self._probe,
@@ -130,7 +155,8 @@ class TableBuilder:
             if isinstance(step, LoopCall):
                 self._point(row + ROW["arguments"], self._add_loop(step))
                 continue
-            self._words[row + ROW["function"]] = self._places.functions[id(step.kernel)]
+            number = self._places.functions[id(step.kernel)]
+            self._functions.append((row + ROW["function"], number))
             self._point(row + ROW["arguments"], self._add_block(step.slots))
             self._words[row + ROW["items"]] = step.items
             self._words[row + ROW["grain"]] = max(1, step.grain)
@@ -166,9 +192,16 @@ class TableBuilder:
     def _add_pointer(self, position: int, pointer: Pointer) -> None:
         buffer, offset = pointer.buffer, pointer.offset
         if buffer.kind == CONSTANT:
-            self._words[position] = self._places.constants[buffer] + offset
+            self._words[position] = offset
+            self._constants.append((position, self._places.constants[buffer]))
         elif buffer.kind == TEMPORARY:
             self._words[position] = self._places.temporaries[buffer] + offset
             self._arena.append(position)
         else:
             self._patches.append((position, self._places.foreign[buffer], offset))
+
+
+def _columns(pairs: Sequence[tuple[int, int]]) -> tuple[Positions, Positions]:
+    """Return the positions and the numbers of pairs."""
+    table = np.array(pairs, np.intp).reshape(-1, 2)
+    return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
