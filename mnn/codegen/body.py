@@ -329,6 +329,11 @@ class Body:
         return self.of(np.dtype(f"i{self.dtype.itemsize}"))
 
     @property
+    def unsigned(self) -> Body:
+        """The body of as many unsigned integers of the same size."""
+        return self.of(np.dtype(f"u{self.dtype.itemsize}"))
+
+    @property
     def alone(self) -> Body:
         """The body of one element of this dtype."""
         return Body(self.function, 1, self.dtype)

@@ -328,7 +328,7 @@ sigmoid = _unary(
 softplus = _unary(
     "softplus",
     special.softplus,
-    lambda k, x: k.add(k.maximum(x, k.const(0.0)), k.log1p(k.exp(k.neg(k.abs(x))))),
+    lambda k, x: k.softplus(x),
     lambda g, x, y: g * sigmoid(x),
     "log(1 + exp(x))",
     rule=REAL_FLOAT,
@@ -355,7 +355,7 @@ def _silu(x: Array) -> Array:
 silu = _unary(
     "silu",
     _silu,
-    lambda k, x: k.mul(x, k.sigmoid(x)),
+    lambda k, x: k.silu(x),
     lambda g, x, y: g * sigmoid(x) * (1 + x * (1 - sigmoid(x))),
     "x * sigmoid(x)",
     rule=REAL_FLOAT,
@@ -379,9 +379,7 @@ hardswish = _unary(
 gelu_standard = _unary(
     "gelu_standard",
     special.gelu,
-    lambda k, x: k.mul(
-        k.mul(k.const(0.5), x), k.add(k.const(1.0), k.erf(k.mul(x, k.const(0.7071067811865476))))
-    ),
+    lambda k, x: k.gelu(x),
     lambda g, x, y: (
         g
         * (

@@ -69,6 +69,7 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "log10": logarithm.log10,
     "log1p": logarithm.log1p,
     "log2": logarithm.log2,
+    "mish": exponential.mish,
     "pow": _pow,
     "sigmoid": exponential.sigmoid,
     "silu": exponential.silu,

@@ -36,6 +36,7 @@ __all__ = [
     "exp2",
     "expm1",
     "gelu_tanh",
+    "mish",
     "sigmoid",
     "silu",
     "sinh",
@@ -216,6 +217,24 @@ def silu(k: Body, x: Value) -> Value:
     low = k.mul(k.mul(clipped, large), back)
     top = k.pick(k.compare("lt", x, 0.0), low, x)
     return k.div(top, k.fma(large, back, k.const(1.0)))
+
+
+def mish(k: Body, x: Value) -> Value:
+    """Return x * tanh(softplus(x)) within 4 ulp; -0.0 at minus infinity.
+
+    With n = exp(x), tanh(softplus(x)) = n (n + 2) / (n (n + 2) + 2).
+    """
+    large, clipped = decay(k, x)
+    back = k.const(2.0 ** -DECAY_SHIFT[layout(k)])
+    small = k.mul(large, back)
+    square = k.mul(small, small)
+    one, two = k.const(1.0), k.const(2.0)
+    negative = k.compare("lt", x, 0.0)
+    low = k.mul(k.mul(k.mul(clipped, large), k.add(small, two)), back)
+    top = k.pick(negative, low, k.mul(x, k.fma(two, small, one)))
+    twice = k.add(small, small)
+    bottom = k.add(k.pick(negative, k.add(square, twice), k.fma(two, square, twice)), one)
+    return k.div(top, k.pick(negative, k.add(bottom, one), bottom))
 
 
 def gelu_tanh(k: Body, x: Value) -> Value:

@@ -170,20 +170,16 @@ def _long_log2(k: Body, a: Value) -> tuple[Value, Value]:
     return total, k.add(lost, low)
 
 
-def _square_root(k: Body, x: Value) -> Value:
-    """Return x**0.5, which differs from the square root at -0.0 and minus infinity."""
-    root = k.sqrt(k.add(x, k.const(0.0)))
-    return k.pick(k.compare("eq", x, -_INF), _INF, root)
-
-
 _SHORTCUTS: dict[float | None, Callable[[Body, Value], Value]] = {
     0.0: lambda k, x: k.const(1.0),
-    0.5: _square_root,
+    0.5: lambda k, x: k.sqrt(x),
     1.0: lambda k, x: x,
     2.0: lambda k, x: k.mul(x, x),
     3.0: lambda k, x: k.mul(k.mul(x, x), x),
     -1.0: lambda k, x: k.div(k.const(1.0), x),
 }
+"""Known exponents. NumPy, too, returns the square root for a single exponent of 1/2, which differs
+at -0.0 and minus infinity."""
 
 
 def cbrt(k: Body, x: Value) -> Value:

@@ -106,7 +106,7 @@ def _large_erfc(y: Array) -> Array:
     coarse = np.trunc(y * 16.0) / 16.0
     rest = (y - coarse) * (y + coarse)
     decay = np.exp(-coarse * coarse) * np.exp(-rest)
-    result: Array = np.where(y > 26.6, 0.0, decay * np.where(y <= 4.0, middle, tail))
+    result: Array = np.where(y > 27.3, 0.0, decay * np.where(y <= 4.0, middle, tail))
     return result
 
 
