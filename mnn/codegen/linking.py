@@ -8,6 +8,7 @@ engine of llvmlite links objects.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import logging
 import os
@@ -77,6 +78,7 @@ class Library:
         self._linked: set[bytes] = set()
         self._addresses: dict[str, int] = {}
         self._described: dict[tuple[Target, str], int] = {}
+        self._mapped: dict[int, tuple[int, int, int]] = {}
         self._snapshot: Snapshot | None = None
         self._digest: bytes | None = None
 
@@ -114,6 +116,14 @@ class Library:
         chosen = target or host_target()
         self.compile_all([text], chosen)
         return self._address(_Wanted(_keys(chosen).key(text), str).symbol + part)
+
+    def image_at(self, address: int) -> Image | None:
+        """Return a copy of the code whose entry is at an address, None when it is no image."""
+        found = self._mapped.get(address)
+        if found is None:
+            return None
+        start, size, alignment = found
+        return Image(ctypes.string_at(start, size), alignment, {"": address - start})
 
     def compile_all(self, texts: Sequence[str], target: Target | None = None) -> list[int]:
         """Return the address of the function `@KERNEL` of each module of LLVM text.
@@ -202,6 +212,7 @@ class Library:
         for (name, image), start in zip(images.items(), starts, strict=True):
             for part, offset in image.symbols.items():
                 self._addresses[name + part] = start + offset
+            self._mapped[start + image.symbols[""]] = (start, len(image.code), image.alignment)
         objects = [code for code in codes.values() if isinstance(code, bytes)]
         if objects:
             self._add_objects(objects)

@@ -16,7 +16,7 @@ from mnn.backends.cpu.steps import HostCall, RefusedError
 from mnn.backends.cpu.tables import Tables
 from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Tensor
 from mnn.codegen.room import address_of, aligned_bytes, round_up
-from mnn.records import dataclass
+from mnn.records import dataclass, replace
 
 __all__ = ["Instance", "Recipe", "data_displacement"]
 
@@ -56,6 +56,14 @@ class Recipe:
     results: tuple[int | Tensor, ...]
     divisible: bool
     status: int | None
+
+    def bound(self, constants: Sequence[int], functions: Sequence[int]) -> Recipe:
+        """Return the recipe for this process, given addresses of constants and kernels by number.
+
+        The first function is the executor.
+        """
+        tables = self.tables.bound(constants, functions, data_displacement() or 0)
+        return replace(self, tables=tables, function=functions[0])
 
 
 class Instance:

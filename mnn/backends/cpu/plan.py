@@ -10,7 +10,8 @@ import numpy as np
 
 from mnn.backends.cpu.constants import place_constants
 from mnn.backends.cpu.executor import Executor
-from mnn.backends.cpu.instance import Recipe, data_displacement
+from mnn.backends.cpu.instance import Recipe
+from mnn.backends.cpu.recording import record_constants, record_plan
 from mnn.backends.cpu.runnable import Runnable
 from mnn.backends.cpu.steps import (
     HostCall,
@@ -41,9 +42,12 @@ class Plan(Runnable):
         target: what kernels are compiled for.
         status: one int64 in memory of its own, which steps set when they meet a value that they
             cannot work with.
+        files: mapped files that hold constants, when the plan shall be stored.
 
     Attributes:
         steps: as given.
+        stored: what later processes can run the plan by; None when it was not asked for, or when
+            the plan is more than data and code.
         constants: their buffers, which own their memory.
         constant_bytes: memory of constants, which all runs share.
 
@@ -58,6 +62,7 @@ class Plan(Runnable):
         outputs: Sequence[Tensor],
         target: Target,
         status: Tensor | None = None,
+        files: Sequence[memoryview] | None = None,
     ) -> None:
         self.steps = tuple(steps)
         uses = [list(buffers_of(each)) for each in self.steps]
@@ -68,6 +73,7 @@ class Plan(Runnable):
         every = dict.fromkeys(buffer for step in uses for buffer in step)
         self.constants = [each for each in every if each.kind == CONSTANT]
         functions, kernels = _link(self.steps, self.constants, target)
+        record = None if files is None else record_constants(self.constants, kernels, files)
         addresses, self.constant_bytes = place_constants(self.constants)
         lives = lifetimes(uses)
         offsets, arena_bytes = place(list(lives.values()))
@@ -83,12 +89,9 @@ class Plan(Runnable):
                 actions.append(
                     builder.add_run([each for each in part if not isinstance(each, HostCall)])
                 )
-        tables = builder.finish().bound(
-            [addresses[each] for each in self.constants], functions, data_displacement() or 0
-        )
         recipe = Recipe(
-            tables,
-            functions[0],
+            builder.finish(),
+            0,
             temporaries,
             arena_bytes,
             max((each.scratch for each in calls_of(self.steps)), default=0),
@@ -99,7 +102,8 @@ class Plan(Runnable):
             any(each.items > each.grain for each in calls_of(self.steps)),
             None if status is None else temporaries[status.buffer],
         )
-        super().__init__(recipe)
+        self.stored = None if record is None else record_plan(recipe, record, functions)
+        super().__init__(recipe.bound([addresses[each] for each in self.constants], functions))
 
 
 def _link(

@@ -18,8 +18,8 @@ import threading
 import time
 from typing import Any
 
-from mnn.backends.cpu.executor import WAKE_COMMAND, WORK_COMMAND, Executor
-from mnn.backends.cpu.fields import LANE, LANES, TEAM, WORD, WORK
+from mnn.backends.cpu.executor import Executor
+from mnn.backends.cpu.fields import LANE, LANES, TEAM, WAKE_COMMAND, WORD, WORK, WORK_COMMAND
 from mnn.codegen.linking import library
 
 __all__ = ["Pool", "Team", "pool", "usable_processors"]
