@@ -47,23 +47,35 @@ class Recorded:
     def __post_init__(self) -> None:
         numbers: dict[Node, int] = {}
         parts: list[Hashable] = []
-        self.given = []
-
-        def place(ref: Ref) -> tuple[int, int]:
-            node = ref.node
-            if node not in numbers:
-                numbers[node] = len(numbers)
-                self.given.append(node)
-                types = tuple((each.dtype, each.format) for each in node.types)
-                parts.append((types, decides_sizes(node)))
-            return numbers[node], ref.port
-
+        self.given = given = []
         for node in self.nodes:
-            inputs = tuple(None if ref is None else place(ref) for ref in node.inputs)
+            inputs: list[tuple[int, int] | None] = []
+            for ref in node.inputs:
+                if ref is None:
+                    inputs.append(None)
+                    continue
+                source = ref.node
+                number = numbers.get(source)
+                if number is None:
+                    number = numbers[source] = len(numbers)
+                    given.append(source)
+                    parts.append(_leaf_key(source))
+                inputs.append((number, ref.port))
             numbers[node] = len(numbers)
-            parts.append((id(node.operation), inputs, tuple(node.attributes.items())))
-        parts.append(tuple(place(ref) for ref in self.outputs))
+            parts.append((id(node.operation), *inputs, *node.attributes.items()))
+        for ref in self.outputs:
+            source = ref.node
+            if source not in numbers:
+                numbers[source] = len(numbers)
+                given.append(source)
+                parts.append(_leaf_key(source))
+            parts.append((numbers[source], ref.port))
         self.key = tuple(parts)
+
+
+def _leaf_key(node: Node) -> Hashable:
+    types = tuple((each.dtype, each.format) for each in node.types)
+    return types, decides_sizes(node)
 
 
 def decides_sizes(node: Node) -> bool:
@@ -180,7 +192,7 @@ def _detached(graph: Recorded, fixed: Iterable[int], numbers: Sequence[int]) -> 
     arguments: list[Ref] = []
     for number in numbers:
         node = graph.given[number]
-        # Recorded values stay in the types: that tells the compiler what else was derived from them.
+        # Recorded values stay in the types: they tell what else was derived from them.
         kind = CONST if decides_sizes(node) else INPUT
         copies[node] = twin = Node(kind, None, (), {}, node.types, Cell(None))
         arguments += [Ref(twin, port) for port in range(len(node.types))]

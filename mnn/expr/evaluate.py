@@ -69,15 +69,69 @@ def evaluate(outputs: Sequence[Ref], *, keep: bool = True) -> list[Array]:
     quick = [_cached(ref, now) for ref in outputs]
     if all(value is not None for value in quick):
         return [value for value in quick if value is not None]
+    found = _needed(outputs, now)
+    if found is not None:
+        order, known = found
+        values = executor().run(order, outputs, known)
+        if keep:
+            _remember(outputs, values, {ref.node: now for ref in outputs}, now)
+        return values
+    return _evaluate_after_writes(outputs, now, keep=keep)
+
+
+def _needed(
+    outputs: Sequence[Ref], now: int
+) -> tuple[list[Node], dict[Node, Sequence[Array]]] | None:
+    """Return the nodes to compute, in order, and what is known already.
+
+    None when something was written since a result was cached, or may be written unseen: then it
+    takes a look at all leaves to tell what still holds.
+    """
+    order: list[Node] = []
+    known: dict[Node, Sequence[Array]] = {}
+    done: set[Node] = set()
+    stack: list[Node | None] = [ref.node for ref in reversed(outputs)]
+    waiting: list[Node] = []
+    while stack:
+        node = stack.pop()
+        if node is None:
+            order.append(waiting.pop())
+            continue
+        if node in done:
+            continue
+        done.add(node)
+        cell = node.cell
+        if cell is not None:
+            if cell.exposed:
+                return None
+            known[node] = (cell.value(node.names.get(0, "")),)
+            continue
+        cache = node.cache
+        if cache is not None:
+            if cache[0] != now:
+                return None
+            known[node] = cache[1]
+            continue
+        waiting.append(node)
+        stack.append(None)
+        stack.extend(
+            [ref.node for ref in reversed(node.inputs) if ref is not None and ref.node not in done]
+        )
+    return order, known
+
+
+def _evaluate_after_writes(outputs: Sequence[Ref], now: int, *, keep: bool) -> list[Array]:
+    """Evaluate after looking at all leaves, which tell which cached results still hold."""
     nodes = list(walk(outputs))
     newest = _newest_writes(nodes)
-    known = {
+    known: dict[Node, Sequence[Array]] = {
         node: node.cache[1]
         for node in nodes
         if node.cache is not None and newest[node] <= node.cache[0]
     }
     for node in nodes:
-        # An unwritten input only matters when something that is not cached reads it: see `live_nodes`.
+        # An unwritten input only matters when something that is not cached reads it: see
+        # `live_nodes`.
         if node.cell is not None and node.cell.array is not None:
             known[node] = (node.cell.array,)
     values = executor().run(live_nodes(outputs, known), outputs, known)

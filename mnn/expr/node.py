@@ -30,6 +30,7 @@ __all__ = [
     "Node",
     "Ref",
     "epoch",
+    "interned_count",
     "leaf",
     "make_node",
     "walk",
@@ -153,9 +154,11 @@ class Node:
         self.cell = cell
         self.names: dict[int, str] = {}
         self.cache: tuple[int, tuple[Array, ...]] | None = None
-        self.trainable: bool = kind == TRAINABLE or any(
-            ref is not None and ref.node.trainable for ref in inputs
-        )
+        trainable = kind == TRAINABLE
+        for ref in inputs:
+            if ref is not None and ref.node.trainable:
+                trainable = True
+        self.trainable: bool = trainable
 
     @property
     def is_leaf(self) -> bool:
@@ -167,8 +170,55 @@ class Node:
         return f"<{self.kind} {types}>"
 
 
-_interned: weakref.WeakValueDictionary[tuple[Any, ...], Node] = weakref.WeakValueDictionary()
+# Equal applications, found again while somebody holds them; entries of dead nodes wait for a sweep.
+_interned: dict[tuple[Any, ...], weakref.ref[Node]] = {}
+_sweep_size = 64
 _lock = threading.Lock()
+
+# Result types by operator, operand types and attributes, where all sizes are numbers.
+_inferred: dict[tuple[Any, ...], tuple[TensorType, ...]] = {}
+_INFERRED_LIMIT = 512
+
+
+def interned_count() -> int:
+    """Return how many nodes are alive that equal applications would share."""
+    return sum(1 for each in list(_interned.values()) if each() is not None)
+
+
+def _sweep() -> None:
+    """Drop the entries of dead nodes; the lock is held."""
+    global _sweep_size
+    for key, held in list(_interned.items()):
+        if held() is None:
+            del _interned[key]
+    _sweep_size = max(64, 2 * len(_interned))
+
+
+def _result_types(
+    operation: Operation, inputs: tuple[Ref | None, ...], attributes: Mapping[str, Any]
+) -> tuple[TensorType, ...]:
+    """Return the result types of an application, remembered for operands of equal types."""
+    types = [None if ref is None else ref.node.types[ref.port] for ref in inputs]
+    if getattr(operation, "family", "") == "control":
+        return operation.infer_types(types, attributes)  # attributes hold graphs: keep none alive
+    parts: list[Any] = [id(operation)]
+    for each in types:
+        if each is None:
+            parts.append(None)
+        elif each.value is not None or not each.is_static:
+            # Shape rules may look at values, and invent symbols for unknown sizes.
+            return operation.infer_types(types, attributes)
+        else:
+            parts.append((each.shape, each.dtype, each.format))
+    key = (*parts, *attributes.items())
+    found = _inferred.get(key)
+    if found is None:
+        found = operation.infer_types(types, attributes)
+        if all(each.is_static and each.value is None for each in found):
+            if len(_inferred) >= _INFERRED_LIMIT:
+                _inferred.clear()
+            _inferred[key] = found
+    return found
 
 
 def make_node(
@@ -197,18 +247,24 @@ def make_node(
             tuple(None if ref is None else (id(ref.node), ref.port) for ref in inputs),
             tuple(attributes.items()),
         )
-        found = _interned.get(key)
+        held = _interned.get(key)
+        found = None if held is None else held()
         if found is not None:
             return found
-    types = operation.infer_types(
-        [None if ref is None else ref.node.types[ref.port] for ref in inputs], attributes
-    )
+    types = _result_types(operation, inputs, attributes)
     node = Node(operation.name, operation, inputs, attributes, types)
     if key is None:
         return node
     with _lock:
-        # The inputs are alive (the node holds them), so their ids in the key stay valid.
-        return _interned.setdefault(key, node)
+        held = _interned.get(key)
+        found = None if held is None else held()
+        if found is not None:
+            return found
+        # While the node is alive so are its inputs: their ids in the key stay valid.
+        _interned[key] = weakref.ref(node)
+        if len(_interned) > _sweep_size:
+            _sweep()
+    return node
 
 
 def leaf(kind: str, type: TensorType, cell: Cell) -> Node:

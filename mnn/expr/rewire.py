@@ -27,12 +27,12 @@ __all__ = ["redirect", "resize", "retype", "set_inputs"]
 
 def redirect(var: Var, new: Ref) -> None:
     """Make `new` stand for `var` in every live graph, `var` itself included."""
-    from mnn.expr.var import _live, live_vars
+    from mnn.expr.var import live_vars, register
 
     old = var._ref
     if old is None:
         var._ref = new
-        _live[id(var)] = var
+        register(var)
         return
     if old == new:
         return

@@ -81,7 +81,7 @@ class TensorType:
     @property
     def is_static(self) -> bool:
         """True when every size is a number."""
-        return self.shape is not None and not any(isinstance(dim, Symbol) for dim in self.shape)
+        return self.shape is not None and Symbol not in map(type, self.shape)
 
     @property
     def channel_axis(self) -> int:

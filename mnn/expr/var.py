@@ -18,16 +18,30 @@ from mnn.expr.symbols import shape_numbers
 from mnn.expr.types import Shape, TensorType
 from mnn.expr.write import matching_array, written_shape
 
-__all__ = ["Var", "capture", "live_vars", "var_of"]
+__all__ = ["Var", "capture", "live_vars", "register", "var_of"]
 
 Array = np.ndarray[Any, Any]
 
-_live: weakref.WeakValueDictionary[int, Var] = weakref.WeakValueDictionary()
+# Vars that refer to a graph node, by id; entries of dead ones are replaced or wait for a sweep.
+_live: dict[int, weakref.ref[Var]] = {}
+_sweep_size = 64
 
 
 def live_vars() -> list[Var]:
     """Return every Var that currently refers to a graph node."""
-    return list(_live.values())
+    found = [held() for held in list(_live.values())]
+    return [var for var in found if var is not None and var._ref is not None]
+
+
+def register(var: Var) -> None:
+    """Remember a Var that refers to a graph node, so that rewiring can move it."""
+    global _sweep_size
+    _live[id(var)] = weakref.ref(var)
+    if len(_live) > _sweep_size:
+        for key, held in list(_live.items()):
+            if held() is None:
+                _live.pop(key, None)
+        _sweep_size = max(64, 2 * len(_live))
 
 
 class Var:
@@ -314,7 +328,7 @@ class Var:
                 return
             self._ref, self._value = src._ref, src._value
             self._format = src._format
-            _live[id(self)] = self
+            register(self)
             return
         redirect(self, capture(src))
         self._format = src._format
@@ -408,8 +422,12 @@ class Var:
         return shape[0] if shape[0] >= 0 else len(self._array())
 
     def __iter__(self) -> Iterator[Var]:
-        for index in range(len(self)):
-            yield self[index]
+        if not self.shape:
+            raise TypeError("iteration over a Var without dimensions")
+        return (self[index] for index in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any((self == value)._array()))
 
     def _scalar(self, what: str) -> Any:
         array = self._array()
@@ -439,7 +457,7 @@ class Var:
 
     def __index__(self) -> int:
         array = self._array()
-        if array.ndim or array.dtype.kind not in "iub":
+        if array.ndim or array.dtype.kind not in "iu":
             raise TypeError(
                 f"index: found {array.dtype.name} of shape {self.shape}, expected one integer."
             )
@@ -462,18 +480,18 @@ class Var:
         return format(self._scalar("format"), spec) if spec else str(self)
 
     def __copy__(self) -> Var:
-        return (
-            self if self._ref is not None and not self._ref.node.is_leaf else self.__deepcopy__({})
-        )
+        computed = self._ref is not None and not self._ref.node.is_leaf
+        return self if computed else self.__deepcopy__({})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Var:
-        return _restore(self._array().copy(), int(self._format), self._kind(), self.name)
+        from mnn.expr.copying import copied
+
+        return copied(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self._array(), int(self._format), self._kind(), self.name)
+        from mnn.expr.copying import reduced
 
-    def _kind(self) -> str:
-        return self._ref.node.kind if self._ref is not None and self._ref.node.is_leaf else ""
+        return reduced(self)
 
     if TYPE_CHECKING:
         # Attached by the operator registry (mnn.ops.attach).
@@ -527,17 +545,6 @@ def leaf_type(array: Array, format: data_format, kind: str) -> TensorType:
     return TensorType(array.shape, array.dtype, format)
 
 
-def _restore(array: Array, format: int, kind: str, name: str) -> Var:
-    if kind:
-        node = leaf(kind, leaf_type(array, data_format(format), kind), Cell(array))
-        var = var_of(Ref(node, 0))
-    else:
-        var = Var(array, data_format(format))
-    if name:
-        var.name = name
-    return var
-
-
 def var_of(ref: Ref, value: Array | None = None) -> Var:
     """Return a Var on a graph result; `value` is what it was computed to, if it was."""
     var = object.__new__(Var)
@@ -545,7 +552,7 @@ def var_of(ref: Ref, value: Array | None = None) -> Var:
     var._ref = ref
     var._format = ref.node.types[ref.port].format
     var._name = ""
-    _live[id(var)] = var
+    register(var)
     return var
 
 
@@ -576,5 +583,5 @@ def capture(var: Var) -> Ref:
         node.names[0] = var._name
     var._ref = Ref(node, 0)
     var._value = None
-    _live[id(var)] = var
+    register(var)
     return var._ref

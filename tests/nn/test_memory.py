@@ -36,7 +36,7 @@ def flat(turn: Callable[[int], None], turns: int, *, warm_up: int = 200) -> None
     for number in range(warm_up):
         turn(number)
     gc.collect()
-    held = resident(), len(live_vars()), len(graph._interned)
+    held = resident(), len(live_vars()), graph.interned_count()
     tracemalloc.start()
     try:
         turn(0)
@@ -55,7 +55,7 @@ def flat(turn: Callable[[int], None], turns: int, *, warm_up: int = 200) -> None
         turn(number)
     gc.collect()
     assert len(live_vars()) <= held[1] + 5
-    assert len(graph._interned) <= held[2] + 20
+    assert graph.interned_count() <= held[2] + 20
     # Allocators keep some of what was freed; what a loop keeps would be many times this.
     assert resident() - held[0] < MIB
 
