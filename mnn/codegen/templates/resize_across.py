@@ -112,10 +112,17 @@ class Row:
         return np.dtype(self.held_dtype).itemsize
 
 
-def weighted(k: Body, values: Sequence[Value], weights: Sequence[Value]) -> Value:
+def weighted(k: Body, values: Sequence[Value], weights: Sequence[Value], dtype: str) -> Value:
+    """Return the sum of values times weights; of integers (`dtype`) with all of its roundings.
+
+    Halves are rounded to even afterwards, so the last bit decides what integers become.
+    """
     total = k.mul(values[0], weights[0])
     for value, weight in zip(values[1:], weights[1:], strict=True):
-        total = k.fma(value, weight, total)
+        if np.dtype(dtype).kind == "f":
+            total = k.fma(value, weight, total)
+        else:
+            total = k.add(total, k.mul(value, weight))
     return total
 
 
@@ -169,7 +176,8 @@ class Across:
             pairs = k.integer_op("or", left, k.shift_left(right, 16))
             return self._shortened(_pair_sums(k, pairs, weights[0]))
         k = Body(f, lanes, np.dtype(kernel.arithmetic))
-        return weighted(k, [k.convert(each, have, k.dtype) for each in values], weights)
+        operands = [k.convert(each, have, k.dtype) for each in values]
+        return weighted(k, operands, weights, kernel.dtype)
 
     def _shortened(self, sums: Value) -> Value:
         """Return fixed point sums as 16-bit numbers."""

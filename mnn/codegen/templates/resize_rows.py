@@ -215,7 +215,8 @@ class _Line:
         if kernel.row.arithmetic == FIXED:
             return _fixed_down(f, held, weights)
         work = Body(f, lanes, np.dtype(kernel.row.arithmetic))
-        return _rounded(work, weighted(work, held, weights), np.dtype(kernel.row.dtype))
+        total = weighted(work, held, weights, kernel.row.dtype)
+        return _rounded(work, total, np.dtype(kernel.row.dtype))
 
     def _operand(self, number: int, index: Index, lanes: int) -> Value:
         f, kernel = self.f, self.kernel
