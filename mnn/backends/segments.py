@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from mnn.backends.cpu.plan import RefusedError
+from mnn.backends.reference import ReferenceBackend
+from mnn.backends.store import plan_store
 from mnn.codegen.target import host_target
 from mnn.compile.pipeline import Compiled, Signature, compile_nodes
+from mnn.expr.graph import Origin
 from mnn.expr.node import Node, Ref
 
 __all__ = ["Segment", "needed_nodes"]
@@ -25,6 +29,7 @@ class Segment:
         outputs: what to return.
         arguments: results that callers give.
         constants: leaves whose values never change.
+        origin: where nodes and constants come from, when their plans shall be stored.
     """
 
     def __init__(
@@ -33,11 +38,13 @@ class Segment:
         outputs: Sequence[Ref],
         arguments: Sequence[Ref],
         constants: Mapping[Node, Array],
+        origin: Origin | None = None,
     ) -> None:
         self.nodes = list(nodes)
         self.outputs = list(outputs)
         self.arguments = list(arguments)
         self.constants = dict(constants)
+        self.origin = origin
         self.plans: dict[tuple[Signature, bool], tuple[Compiled, Segment | None]] = {}
         self.uses = 0
         self._lock = threading.Lock()
@@ -65,7 +72,10 @@ class Segment:
             self.constants,
             host_target(),
             low=low,
+            files=None if self.origin is None else self.origin.files,
         )
+        if self.origin is not None and made.plan.stored is not None:
+            plan_store().put(self.origin, signature, made.plan.take_stored(), low=low)
         if made.stopped is None:
             return made, None
         stopped = made.stopped
@@ -81,12 +91,27 @@ class Segment:
         return made, Segment(needed, self.outputs, arguments, self.constants)
 
     def run(self, arrays: Sequence[Array], *, threads: int, low: bool) -> list[Array]:
-        """Return the outputs for arguments."""
+        """Return the outputs for arguments.
+
+        Raises:
+            MnnError: what an operator's reference raises for these values.
+        """
         made, following = self.compiled(arrays, low=low)
-        results = made.plan.run(arrays, threads)
+        try:
+            results = made.plan.run(arrays, threads)
+        except RefusedError:
+            return self._by_references(arrays)
         if following is None:
             return results
         return following.run(self.carried(made, arrays, results), threads=threads, low=low)
+
+    def _by_references(self, arrays: Sequence[Array]) -> list[Array]:
+        """Return the outputs as NumPy computes them, or raise what it thinks of the arguments."""
+        known: dict[Node, list[Array]] = {node: [each] for node, each in self.constants.items()}
+        for ref, array in zip(self.arguments, arrays, strict=True):
+            ports = known.setdefault(ref.node, [array] * len(ref.node.types))
+            ports[ref.port] = array
+        return ReferenceBackend().run(self.nodes, self.outputs, known)
 
     def carried(
         self, made: Compiled, arrays: Sequence[Array], results: Sequence[Array]

@@ -16,7 +16,9 @@ reshapes never reach the later stages.
 | broadcast | | axes of size 1 repeated |
 | concat | axis | operands one behind the other |
 | pad | before, value | value around the operand |
-| matmul, conv, conv_transpose, pool, gather, ... | their own | anchors: a kernel template each |
+| matmul, conv, conv_transpose, pool, ... | their own | anchors: a kernel template each |
+| gather | axes, checked | elements of the first operand at indices; see templates/gather.py |
+| scatter | axes, combination, checked | the first operand with the second put at indices |
 | host | operation, ... | a NumPy reference; `part` values are its results |
 """
 

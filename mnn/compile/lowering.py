@@ -55,12 +55,14 @@ class Lowered:
     Attributes:
         steps: in order.    inputs, outputs: tensors of the arguments and the results.
         units: what each step came from: (unit, number of its steps).
+        status: what steps set when an index is out of range, None when none can be.
     """
 
     steps: _Calls
     inputs: list[Tensor]
     outputs: list[Tensor]
     units: list[tuple[Unit, int]] = field(default_factory=list)
+    status: Tensor | None = None
 
 
 def lower(flow: Flow, target: Target, *, low: bool = False) -> Lowered:
@@ -80,7 +82,9 @@ def _identity(dtype: np.dtype[Any]) -> Program:
 
 
 class _Lowering:
-    def __init__(self, flow: Flow, target: Target, low: bool) -> None:
+    def __init__(
+        self, flow: Flow, target: Target, low: bool, outer: _Lowering | None = None
+    ) -> None:
         self.flow = flow
         self.target = target
         self.low = low
@@ -95,6 +99,8 @@ class _Lowering:
         self.moving: Mapping[Value, tuple[int, ...]] = {}
         # Stored values whose memory is given from outside.
         self.given: dict[Value, Tensor] = {}
+        self.outer = self if outer is None else outer
+        self.status: Tensor | None = None
 
     def run(self) -> Lowered:
         self.final = set(self.flow.outputs)
@@ -104,7 +110,7 @@ class _Lowering:
             self.inputs.append(self.tensors[value])
         counts = self._lower_units()
         outputs = self._outputs()
-        return Lowered(self.steps, self.inputs, outputs, counts)
+        return Lowered(self.steps, self.inputs, outputs, counts, self.status)
 
     def _lower_units(self, units: Sequence[Unit] | None = None) -> list[tuple[Unit, int]]:
         units = fuse(self.flow) if units is None else units
@@ -418,6 +424,24 @@ class _Lowering:
             attributes.pop("name"), source, output, self.target, **attributes
         )
 
+    def _status(self, value: Value) -> Tensor | None:
+        """Return what a step sets for a bad index, None when its indices are known to be good."""
+        if not value.attributes.get("checked", False):
+            return None
+        outer = self.outer
+        if outer.status is None:
+            outer.status = contiguous(Buffer(8, name="status"), (1,), np.dtype(np.int64))
+        return outer.status
+
+    def select(self, value: Value) -> None:
+        """A kind with a template of its own and one result, in logical order."""
+        from mnn.compile.selecting import SELECTING
+
+        operands = [self._tensor(each) for each in value.inputs]
+        output = self._allocate(value, range(len(value.shape)))
+        lower = SELECTING[value.kind]
+        self.steps += lower(value, operands, output, self.target, self._status(value))
+
     def _parts(self, value: Value) -> list[Tensor]:
         """Return memory for the results of a value that has several."""
         outputs = []
@@ -434,7 +458,7 @@ class _Lowering:
         body: LoopBody = value.attributes["body"]
         results = self._parts(value)
         states, stacks = results[: len(body.states)], results[len(body.states) :]
-        inner = _Lowering(body.flow, self.target, self.low)
+        inner = _Lowering(body.flow, self.target, self.low, self.outer)
         inner.moving = body.moving
         for number, outside in enumerate(value.inputs):
             tensor = self._tensor(outside)
@@ -504,6 +528,8 @@ _LOWERINGS: dict[str, Callable[[_Lowering, Value], None]] = {
     "concat": _Lowering.concat,
     "pad": _Lowering.pad,
     "scan": _Lowering.scan,
+    "gather": _Lowering.select,
+    "scatter": _Lowering.select,
     "host": _Lowering.host,
     "loop": _Lowering.loop,
 }

@@ -49,6 +49,7 @@ def compile_nodes(
     target: Target,
     *,
     low: bool = False,
+    files: Sequence[memoryview] | None = None,
 ) -> Compiled:
     """Return a plan for the nodes, or for as many of them as have known sizes.
 
@@ -59,6 +60,7 @@ def compile_nodes(
         signature: their shapes and dtypes.
         constants: leaves with values that do not change.
         target: the machine.    low: matrix kernels may use bfloat16.
+        files: mapped files that hold constants, when the plan shall be stored.
     """
     flow = Flow()
     importer = Importer(flow, target)
@@ -78,7 +80,9 @@ def compile_nodes(
         results = _crossing(nodes, outputs, importer, given)
     flow.outputs = [importer.value(ref) for ref in results]
     lowered = lower(flow, target, low=low)
-    plan = Plan(lowered.steps, lowered.inputs, lowered.outputs, target)
+    if stopped is not None:
+        files = None
+    plan = Plan(lowered.steps, lowered.inputs, lowered.outputs, target, lowered.status, files=files)
     return Compiled(plan, lowered, results, stopped)
 
 

@@ -1,26 +1,33 @@
-"""Elements or whole rows picked by index along one axis."""
+"""Elements or whole rows picked by indices along any axes."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from mnn.codegen.builder import I8, I16, I32, I64, Function, Index, Module, Value, vector
+from mnn.codegen.builder import Function, Index, Module, Value, vector
 from mnn.codegen.kernel import Call, Kernel, Tensor
 from mnn.codegen.target import Target
 from mnn.codegen.templates.access import cut_rows
-from mnn.codegen.templates.space import Space, canonical
+from mnn.codegen.templates.places import (
+    ELEMENT_TYPES,
+    pick,
+    place_fields,
+    place_of,
+    place_slots,
+)
+from mnn.codegen.templates.space import Operand, canonical
 from mnn.errors import CodegenError
+from mnn.records import dataclass, replace
 
-__all__ = ["GatherKernel", "lower_gather", "lower_gather_elements"]
+__all__ = ["GatherKernel", "lower", "lower_gather", "lower_gather_elements"]
 
-_TYPES = {1: I8, 2: I16, 4: I32, 8: I64}
 _PART = 1024
 """Elements of the last axis that are one item."""
 _UNITS = 4
+_CHUNK = 8192
+"""Elements worth handing to another thread."""
 
 
 @dataclass(frozen=True)
@@ -29,26 +36,33 @@ class GatherKernel(Kernel):
 
     Attributes:
         itemsize: bytes of an element.
-        index: dtype of indices; negative ones count from the end.
-        runs: one index is for the whole last axis, and neighbours along it lie side by side.
+        indices: dtypes of the indices; negative ones count from the end.
+        runs: indices are for the whole last axis, and neighbours along it lie side by side.
         kept: number of axes before the last one.
+        checked: a bad index sets the status; otherwise there are none.
 
-    Arguments: for data, indices and output the pointer and the strides in bytes along all axes; the
-    stride in bytes and the size of the picked axis; sizes of the axes; parts of the last one.
+    Arguments: for data, output and each index the pointer and the strides in bytes along all axes;
+    sizes of the axes; parts of the last one; then `place_fields`.
     """
 
     itemsize: int
-    index: str
+    indices: tuple[str, ...]
     runs: bool
     kept: int
+    checked: bool
+
+    @property
+    def operands(self) -> list[str]:
+        """Names of data, output and indices."""
+        return ["x", "y", *[f"i{number}" for number in range(len(self.indices))]]
 
     def fields(self) -> str:
         """Return the names of the argument block."""
         names = []
-        for each in "xiy":
+        for each in self.operands:
             names += [f"*{each}", *[f"{each}k{axis}" for axis in range(self.kept + 1)]]
-        sizes = [f"k{axis}" for axis in range(self.kept + 1)]
-        return " ".join([*names, *sizes, "stride", "size", "parts"])
+        names += [*[f"k{axis}" for axis in range(self.kept + 1)], "parts"]
+        return " ".join(names) + " " + place_fields(len(self.indices), checked=self.checked)
 
     def build(self, target: Target) -> Module:
         """Return the code."""
@@ -70,27 +84,16 @@ class _Gather:
         f, kernel, block = self.function, self.kernel, self.block
         axes = range(kernel.kept)
         sizes = [getattr(block, f"k{axis}") for axis in axes]
-        strides = [[getattr(block, f"{each}k{axis}") for axis in axes] for each in "xiy"]
+        strides = [[getattr(block, f"{each}k{axis}") for axis in axes] for each in kernel.operands]
         length = getattr(block, f"k{kernel.kept}")
-        pointers = [block.x, block.i, block.y]
+        pointers = [getattr(block, each) for each in kernel.operands]
         cut = cut_rows(f, sizes, pointers, strides, length, _PART, block.parts)
-        with cut as ((data, indices, out), start, end):
+        with cut as ((data, out, *indices), start, end):
             if kernel.runs:
-                self._run(f.offset(data, self._distance(indices)), out, start, end)
+                distance = place_of(f, block, kernel.indices, indices)
+                self._run(f.offset(data, distance), out, start, end)
             else:
-                self._elements(data, indices, out, start, end)
-
-    def _distance(self, pointer: Value) -> Index:
-        """Return the bytes from index 0 to the one that is stored at the pointer."""
-        f, dtype = self.function, np.dtype(self.kernel.index)
-        index = f.load(_TYPES[dtype.itemsize], pointer, dtype.itemsize)
-        if dtype.itemsize < 8:
-            word = "sext" if dtype.kind == "i" else "zext"
-            index = f.make(f"{word} {index.type} {index.text} to i64", I64)
-        if dtype.kind == "i":
-            turned = f.value(f.add(index, self.block.size))
-            index = f.select(f.compare("slt", index, 0), turned, index)
-        return f.mul(index, self.block.stride)
+                self._elements([data, out, *indices], start, end)
 
     def _run(self, source: Value, out: Value, start: Index, end: Index) -> None:
         """Build the copy of neighbours; memory of data and output is never the same."""
@@ -100,7 +103,7 @@ class _Gather:
         single = f.add(start, f.floor_to(length, lanes))
         stretches = [(start, many, lanes, _UNITS), (many, single, lanes, 1), (single, end, 1, 1)]
         for first, last, width, units in stretches:
-            kind = vector(width, _TYPES[size])
+            kind = vector(width, ELEMENT_TYPES[size])
             with f.loop(first, last, width * units) as loop:
                 place = f.mul(loop.index, size)
                 for unit in range(units):
@@ -108,22 +111,93 @@ class _Gather:
                     found = f.load(kind, f.offset(f.offset(source, place), far), size)
                     f.store(found, f.offset(f.offset(out, place), far), size)
 
-    def _elements(self, data: Value, indices: Value, out: Value, start: Index, end: Index) -> None:
+    def _elements(self, pointers: Sequence[Value], start: Index, end: Index) -> None:
         """Build the loop over single elements."""
-        f, block, size = self.function, self.block, self.kernel.itemsize
-        last = self.kernel.kept
-        steps = [getattr(block, f"{each}k{last}") for each in "xiy"]
+        f, kernel, size = self.function, self.kernel, self.kernel.itemsize
+        steps = [getattr(self.block, f"{each}k{kernel.kept}") for each in kernel.operands]
         many = f.add(start, f.floor_to(f.sub(end, start), _UNITS))
         for first, until, units in ((start, many, _UNITS), (many, end, 1)):
             with f.loop(first, until, units) as loop:
                 for unit in range(units):
                     place = f.add(loop.index, unit)
-                    x, i, y = (
+                    x, y, *i = (
                         f.offset(pointer, f.mul(place, step))
-                        for pointer, step in zip((data, indices, out), steps, strict=True)
+                        for pointer, step in zip(pointers, steps, strict=True)
                     )
-                    found = f.load(_TYPES[size], f.offset(x, self._distance(i)), size)
+                    distance = place_of(f, self.block, kernel.indices, i)
+                    found = f.load(ELEMENT_TYPES[size], f.offset(x, distance), size)
                     f.store(found, y, size)
+
+
+def lower(
+    data: Tensor,
+    indices: Sequence[Tensor],
+    out: Tensor,
+    target: Target,
+    *,
+    axes: Sequence[int],
+    status: Tensor | None = None,
+    label: str = "gather",
+) -> list[Call]:
+    """Return the calls that store elements of `data` at places that indices name in `out`.
+
+    Args:
+        data: elements of 1, 2, 4 or 8 bytes; has elements when `out` does.
+        indices: integers from -size to size - 1 of their axes, views of the shape of `out`.
+        out: overlaps nothing.
+        axes: for each axis of `data` the axis of `out` that it walks along, or -1 - k for the axis
+            of index k.
+        status: one int64; a bad index makes it 1 and is taken for 0. None: the caller knows that
+            there is none.
+
+    Raises:
+        CodegenError: shapes or dtypes do not fit.
+    """
+    if data.dtype != out.dtype:
+        raise CodegenError(
+            f"{label}: found data of {data.dtype} and output of {out.dtype}, expected the same."
+        )
+    picked = pick(label, data, indices, axes, out.shape)
+    if 0 in out.shape:
+        return []
+    space = canonical([picked.tensor, *indices], [out], [False], out.shape, 0)
+    sizes = space.kept or (1,)
+    source, *places = space.inputs
+    operands = [source, *space.outputs, *places]
+    strides = [each.kept or (0,) for each in operands]
+    runs = (
+        sizes[-1] > 1
+        and strides[0][-1] == strides[1][-1] == 1
+        and not any(each[-1] for each in strides[2:])
+    )
+    size = out.dtype.itemsize
+    kernel = GatherKernel(
+        size,
+        tuple(each.dtype.name for each in indices),
+        runs,
+        len(sizes) - 1,
+        status is not None,
+    )
+    parts = -(-sizes[-1] // _PART)
+    values: dict[str, Any] = {"parts": parts, **place_slots(picked, status)}
+    for name, operand, steps in zip(kernel.operands, operands, strides, strict=True):
+        values[name] = operand.pointer
+        for number, step in enumerate(steps):
+            values[f"{name}k{number}"] = step * operand.itemsize
+    for number, each in enumerate(sizes):
+        values[f"k{number}"] = each
+    items = math.prod(sizes[:-1]) * parts
+    traffic = 2 * out.size * size + sum(_bytes(sizes, each) for each in places)
+    return [
+        Call(
+            kernel,
+            tuple(values[each.lstrip("*")] for each in kernel.fields().split()),
+            items,
+            grain=max(1, _CHUNK * items // out.size),
+            traffic=traffic,
+            label=f"{label} {'x'.join(map(str, out.shape))}",
+        )
+    ]
 
 
 def lower_gather(
@@ -133,16 +207,12 @@ def lower_gather(
     target: Target,
     *,
     axis: int,
+    status: Tensor | None = None,
     label: str = "",
 ) -> list[Call]:
     """Return the calls that store `numpy.take(data, indices, axis)` in `out`.
 
-    Args:
-        data: elements of 1, 2, 4 or 8 bytes.
-        indices: integers from -size to size - 1 of the axis. The caller guarantees that: others
-            read foreign memory.
-        out: shape of `data` with the axis replaced by the shape of `indices`; overlaps nothing.
-        axis: >= 0.
+    Args: as for `lower`; the indices have a shape of their own, which replaces the axis.
 
     Raises:
         CodegenError: shapes or dtypes do not fit.
@@ -154,13 +224,11 @@ def lower_gather(
             f"indices {indices.shape} along axis {axis}."
         )
     before, after = len(data.shape[:axis]), len(data.shape[axis + 1 :])
-    steps = data.strides
-    source = replace(
-        data, shape=shape, strides=(*steps[:axis], *[0] * len(indices.shape), *steps[axis + 1 :])
-    )
-    picks = replace(indices, shape=shape, strides=(*[0] * before, *indices.strides, *[0] * after))
-    along = (steps[axis], data.shape[axis])
-    return _lower(source, picks, out, along, target, label or "gather")
+    strides = (*[0] * before, *indices.strides, *[0] * after)
+    picks = replace(indices, shape=shape, strides=strides)
+    last = len(shape)
+    axes = [*range(before), -1, *range(last - after, last)]
+    return lower(data, [picks], out, target, axes=axes, status=status, label=label or "gather")
 
 
 def lower_gather_elements(
@@ -170,81 +238,28 @@ def lower_gather_elements(
     target: Target,
     *,
     axis: int,
+    status: Tensor | None = None,
     label: str = "",
 ) -> list[Call]:
     """Return the calls that store `numpy.take_along_axis(data, indices, axis)` in `out`.
 
-    Args: as for `lower_gather`, but `out` has the shape of `indices`, and `data` too, except along
-        the axis; `data` may also be longer along other axes, whose first elements are used.
+    Args: as for `lower`; `data` may be longer along other axes, whose first elements are used.
 
     Raises:
         CodegenError: shapes or dtypes do not fit.
     """
     shape = indices.shape
-    fits = len(data.shape) == len(shape) and all(
-        have >= want
-        for n, (have, want) in enumerate(zip(data.shape, shape, strict=True))
-        if n != axis
-    )
-    if not fits or out.shape != shape or not 0 <= axis < len(shape):
+    if not 0 <= axis < len(shape) or out.shape != shape:
         raise CodegenError(
-            f"gather elements: found data {data.shape}, indices {shape}, output {out.shape}, "
-            f"expected equal shapes except along axis {axis} of data."
+            f"gather elements: found indices {shape} and output {out.shape} along axis {axis}, "
+            "expected equal shapes."
         )
-    steps = data.strides
-    source = replace(data, shape=shape, strides=(*steps[:axis], 0, *steps[axis + 1 :]))
-    along = (steps[axis], data.shape[axis])
-    return _lower(source, indices, out, along, target, label or "gather elements")
+    axes = [*range(axis), -1, *range(axis + 1, len(shape))]
+    label = label or "gather elements"
+    return lower(data, [indices], out, target, axes=axes, status=status, label=label)
 
 
-def _lower(
-    source: Tensor,
-    indices: Tensor,
-    out: Tensor,
-    along: tuple[int, int],
-    target: Target,
-    label: str,
-) -> list[Call]:
-    """Return the call; all tensors are views of the output's shape, `along` is (stride, size)."""
-    if source.dtype != out.dtype or source.dtype.itemsize not in _TYPES:
-        raise CodegenError(
-            f"{label}: found data of {source.dtype} and output of {out.dtype}, expected the same "
-            "dtype of 1, 2, 4 or 8 bytes."
-        )
-    if indices.dtype.kind not in "iu":
-        raise CodegenError(f"{label}: found indices of {indices.dtype}, expected integers.")
-    if 0 in out.shape:
-        return []
-    space = canonical([source, indices], [out], [False], out.shape, 0)
-    sizes = space.kept or (1,)
-    operands = [*space.inputs, *space.outputs]
-    strides = [each.kept or (0,) for each in operands]
-    runs = strides[1][-1] == 0 and strides[0][-1] == 1 and strides[2][-1] == 1 and sizes[-1] > 1
-    size = out.dtype.itemsize
-    kernel = GatherKernel(size, indices.dtype.name, runs, len(sizes) - 1)
-    parts = -(-sizes[-1] // _PART)
-    values: dict[str, Any] = {"stride": along[0] * size, "size": along[1], "parts": parts}
-    for name, operand, steps in zip("xiy", operands, strides, strict=True):
-        values[name] = operand.pointer
-        for number, step in enumerate(steps):
-            values[f"{name}k{number}"] = step * operand.itemsize
-    for number, each in enumerate(sizes):
-        values[f"k{number}"] = each
-    items = math.prod(sizes[:-1]) * parts
-    return [
-        Call(
-            kernel,
-            tuple(values[each.lstrip("*")] for each in kernel.fields().split()),
-            items,
-            grain=max(1, 8192 // (out.size // items)),
-            traffic=2 * out.size * size + _bytes(space, 1),
-            label=label,
-        )
-    ]
-
-
-def _bytes(space: Space, number: int) -> int:
-    """Return the bytes of an input."""
-    operand = space.inputs[number]
-    moved = [n for n, stride in zip(space.kept, operand.kept, strict=True) if stride]
+def _bytes(sizes: Sequence[int], operand: Operand) -> int:
+    """Return the bytes of an input, repeated elements once."""
+    moved = [n for n, stride in zip(sizes, operand.kept, strict=False) if stride]
     return math.prod(moved) * operand.itemsize

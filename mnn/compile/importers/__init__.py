@@ -5,6 +5,7 @@ from __future__ import annotations
 from mnn.compile.importers import (
     control,
     elementwise,
+    fancy,
     image,
     indexing,
     linear,
@@ -18,6 +19,7 @@ from mnn.compile.importers import (
 __all__ = [
     "control",
     "elementwise",
+    "fancy",
     "image",
     "indexing",
     "linear",

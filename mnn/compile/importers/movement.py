@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mnn.compile.flow import Flow, Value
+from mnn.compile.importers.fancy import picked
 from mnn.compile.importing import Application, imports
 
 __all__: list[str] = []
@@ -86,7 +87,7 @@ def _getitem(flow: Flow, node: Application) -> Value | None:
     x = node.operand(0)
     parts = list(node.attributes["parts"])
     if any(part[0] == "array" for part in parts):
-        return None
+        return picked(flow, node)
     used = sum(1 for part in parts if part[0] in ("int", "slice"))
     rest = [("slice", None, None, None)] * (len(x.shape) - used)
     if ("dots",) in parts:
