@@ -7,7 +7,7 @@ anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from mnn.codegen.kernel import TEMPORARY, Buffer
@@ -24,12 +24,19 @@ class Lifetime(NamedTuple):
     last: int
 
 
-def lifetimes(uses: Iterable[Iterable[Buffer]]) -> dict[Buffer, Lifetime]:
-    """Return the lifetime of each temporary, given the buffers that each step names, in order."""
+def lifetimes(
+    uses: Iterable[Iterable[Buffer]], others: Collection[Buffer] = ()
+) -> dict[Buffer, Lifetime]:
+    """Return the lifetime of each temporary, given the buffers that each step names, in order.
+
+    Args:
+        uses: buffers of any kind.
+        others: buffers that are treated as temporaries.
+    """
     found: dict[Buffer, Lifetime] = {}
     for step, buffers in enumerate(uses):
         for buffer in buffers:
-            if buffer.kind == TEMPORARY:
+            if buffer.kind == TEMPORARY or buffer in others:
                 before = found.get(buffer)
                 first = step if before is None else before.first
                 found[buffer] = Lifetime(buffer.size, first, step)

@@ -98,6 +98,19 @@ def test_outputs_inside_of_larger_buffers():
     np.testing.assert_array_equal(found[1], 4 * array)
 
 
+def test_outputs_that_nobody_asks_for():
+    x, y, unasked = given(6), result(6), result(6)
+    steps = [
+        linear(x, x, unasked, 3),
+        HostCall(lambda arrays: [arrays[0] + 1], (unasked,), (unasked,)),
+        linear(unasked, x, y),
+    ]
+    array = numbers(6)
+    for threads in (1, 2):
+        (found,) = plan(steps, [x], [y]).run([array], threads)
+        np.testing.assert_array_equal(found, 5 * array + 1)
+
+
 def test_empty_arrays():
     x, y = given((0, 3)), result((0, 3))
     host = HostCall(lambda arrays: [arrays[0]], (x,), (y,))

@@ -14,7 +14,7 @@ import numpy as np
 from mnn.backends.cpu.fields import RUN, WORD
 from mnn.backends.cpu.steps import HostCall, RefusedError
 from mnn.backends.cpu.tables import Tables
-from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Tensor
+from mnn.codegen.kernel import CONSTANT, Buffer, Tensor
 from mnn.codegen.room import address_of, aligned_bytes, round_up
 from mnn.records import dataclass, replace
 
@@ -82,8 +82,8 @@ class Instance:
         self._view = memoryview(self._words)
         self._status = None
         if recipe.status is not None:
-            word = self._arena[recipe.status : recipe.status + WORD]
-            self._status = memoryview(word.view(np.int64))
+            word: Any = self._arena[recipe.status : recipe.status + WORD].view(np.int64)
+            self._status = memoryview(word)
         self._runs = [self._pointer(position) for position in tables.runs]
         self._displaced = data_displacement() is not None
         self._scratch_step = round_up(recipe.scratch_bytes)
@@ -210,7 +210,7 @@ class Instance:
         if buffer.kind == CONSTANT:
             return tensor.array()
         offset = tensor.offset * tensor.dtype.itemsize
-        if buffer.kind == TEMPORARY:
+        if buffer in self._recipe.temporaries:
             memory, offset = self._arena, offset + self._recipe.temporaries[buffer]
         else:
             memory = foreign[self._recipe.foreign[buffer]]

@@ -21,6 +21,7 @@ from mnn.backends.cpu.steps import (
     buffers_of,
     calls_of,
 )
+from mnn.backends.cpu.stored import StoredPlan
 from mnn.backends.cpu.tables import Places, TableBuilder
 from mnn.codegen.kernel import CONSTANT, INPUT, OUTPUT, Buffer, Kernel, Tensor, contiguous
 from mnn.codegen.linking import library
@@ -75,10 +76,12 @@ class Plan(Runnable):
         functions, kernels = _link(self.steps, self.constants, target)
         record = None if files is None else record_constants(self.constants, kernels, files)
         addresses, self.constant_bytes = place_constants(self.constants)
-        lives = lifetimes(uses)
+        foreign, fresh, results = _foreign(inputs, outputs)
+        # Outputs that nobody asks for are written all the same.
+        unasked = {each for each in every if each.kind == OUTPUT and each not in foreign}
+        lives = lifetimes(uses, unasked)
         offsets, arena_bytes = place(list(lives.values()))
         temporaries = dict(zip(lives, offsets, strict=True))
-        foreign, fresh, results = _foreign(inputs, outputs)
         numbers = {each: number for number, each in enumerate(self.constants)}
         builder = TableBuilder(Places(numbers, temporaries, foreign, kernels), len(foreign))
         actions: list[int | HostCall] = []
@@ -104,6 +107,12 @@ class Plan(Runnable):
         )
         self.stored = None if record is None else record_plan(recipe, record, functions)
         super().__init__(recipe.bound([addresses[each] for each in self.constants], functions))
+
+    def take_stored(self) -> StoredPlan:
+        """Return what is to be stored, and forget it."""
+        taken, self.stored = self.stored, None
+        assert taken is not None
+        return taken
 
 
 def _link(

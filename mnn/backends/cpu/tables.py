@@ -15,7 +15,7 @@ import numpy as np
 
 from mnn.backends.cpu.fields import LOOP, MOVE, PATCH, ROW, RUN, WORD
 from mnn.backends.cpu.steps import LoopCall
-from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Pointer, Slot
+from mnn.codegen.kernel import CONSTANT, Buffer, Call, Pointer, Slot
 from mnn.records import dataclass, replace
 
 __all__ = ["Places", "TableBuilder", "Tables"]
@@ -194,7 +194,7 @@ class TableBuilder:
         if buffer.kind == CONSTANT:
             self._words[position] = offset
             self._constants.append((position, self._places.constants[buffer]))
-        elif buffer.kind == TEMPORARY:
+        elif buffer in self._places.temporaries:
             self._words[position] = self._places.temporaries[buffer] + offset
             self._arena.append(position)
         else:
