@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from mnn.cli.output import OK, CommandError, read_labels, table
+from mnn.cli.output import OK, CommandError, guarded, read_labels, table
 from mnn.expr.enums import data_format
 from mnn.expr.var import Var
 
 __all__ = ["Preprocessing", "add_arguments", "classify", "run"]
 
 Array = np.ndarray[Any, Any]
+
+MAX_SIDE = 1 << 15
+"""Longest side of a model input that is accepted on the command line."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `mnn run`."""
     parser.add_argument("model", help="a .mnn file")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="pictures to classify")
-    parser.add_argument("--size", metavar="WxH", help="input size (default: the model's)")
     parser.add_argument(
-        "--mean", default="0", metavar="A[,B,C]", help="subtracted from pixels, per channel"
+        "--size", type=_size, metavar="WxH", help="input size (default: the model's)"
     )
     parser.add_argument(
-        "--scale", default="1", metavar="A[,B,C]", help="multiplied after that, per channel"
+        "--mean",
+        type=_numbers,
+        default=(0.0,),
+        metavar="A[,B,C]",
+        help="subtracted from pixels, per channel (default: 0)",
+    )
+    parser.add_argument(
+        "--scale",
+        type=_numbers,
+        default=(1.0,),
+        metavar="A[,B,C]",
+        help="multiplied after that, per channel (default: 1)",
     )
     parser.add_argument(
         "--color",
@@ -53,17 +67,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--layout", choices=["NCHW", "NHWC"], help="default: the model's")
     parser.add_argument("--labels", metavar="FILE", help="text file with one label per line")
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="classes to show")
+    parser.add_argument(
+        "--top", type=_count, default=5, metavar="N", help="classes to show (default: 5)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _numbers(text: str, what: str) -> tuple[float, ...]:
+def _numbers(text: str) -> tuple[float, ...]:
     try:
         found = tuple(float(each) for each in text.split(","))
     except ValueError as error:
-        raise CommandError(f"{what} {text!r}: expected numbers such as 127.5 or 1,2,3") from error
+        what = f"{text!r}: expected numbers such as 127.5 or 1,2,3"
+        raise argparse.ArgumentTypeError(what) from error
     if not all(np.isfinite(each) for each in found):
-        raise CommandError(f"{what} {text!r}: expected finite numbers")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected finite numbers")
     return found
 
 
@@ -72,10 +89,21 @@ def _size(text: str) -> tuple[int, int]:
     try:
         width, height = (int(each) for each in (parts if len(parts) == 2 else parts * 2))
     except ValueError as error:
-        raise CommandError(f"--size {text!r}: expected WIDTHxHEIGHT, such as 224x224") from error
-    if min(width, height) < 1:
-        raise CommandError(f"--size {text!r}: expected sides of at least 1")
+        what = f"{text!r}: expected WIDTHxHEIGHT, such as 224x224"
+        raise argparse.ArgumentTypeError(what) from error
+    if not 1 <= min(width, height) <= max(width, height) <= MAX_SIDE:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected sides from 1 to {MAX_SIDE}")
     return width, height
+
+
+def _count(text: str) -> int:
+    try:
+        count = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number") from error
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected at least 1")
+    return count
 
 
 def preprocessing(declared: Var, options: argparse.Namespace) -> Preprocessing:
@@ -90,15 +118,15 @@ def preprocessing(declared: Var, options: argparse.Namespace) -> Preprocessing:
         (shape[1], shape[2], shape[3]) if last else (shape[2], shape[3], shape[1])
     )
     if options.size is not None:
-        width, height = _size(options.size)
+        width, height = options.size
     elif min(width, height) < 1:
         raise CommandError("the model takes any size: give one with --size WIDTHxHEIGHT")
     if channels not in (1, 3, -1):
         raise CommandError(f"the model takes {channels} channels, expected 1 or 3")
     return Preprocessing(
         (width, height),
-        _numbers(options.mean, "--mean"),
-        _numbers(options.scale, "--scale"),
+        options.mean,
+        options.scale,
         options.color or ("GRAY" if channels == 1 else "RGB"),
         options.layout or ("NHWC" if last else "NCHW"),
     )
@@ -151,20 +179,25 @@ def run(options: argparse.Namespace) -> int:
     """Run `mnn run`."""
     from mnn import nn
 
-    if options.top < 1:
-        raise CommandError(f"--top {options.top}: expected at least 1")
     module = nn.load_module_from_file(options.model, [], [])
     declared = module.get_info()["inputs"]
     if len(declared) != 1:
         raise CommandError(f"the model takes {len(declared)} inputs, expected one picture")
     how = preprocessing(declared[0], options)
     labels = read_labels(options.labels)
-    found = [(path, classify(module, path, how, options.top)) for path in options.images]
+    found: list[tuple[str, list[tuple[int, float]]]] = []
+
+    def classify_one(path: str) -> int:
+        found.append((path, classify(module, path, how, options.top)))
+        return OK
+
+    # One bad picture costs its own result, not those of the others.
+    codes = [guarded(functools.partial(classify_one, path)) for path in options.images]
     if options.json:
         print(json.dumps([_record(path, best, labels) for path, best in found], indent=2))
-    else:
+    elif found:
         print(table(_rows(found, labels)))
-    return OK
+    return max(codes)
 
 
 def label_of(index: int, labels: Sequence[str]) -> str:

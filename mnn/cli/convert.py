@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mnn._version import __version__
 from mnn.cli.info import describe, reference_lines
-from mnn.cli.output import OK, CommandError, Parser, guarded
+from mnn.cli.output import OK, USAGE, CommandError, Parser, guarded
 
 __all__ = ["main"]
 
@@ -29,6 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
 
+    if not (options.framework or options.modelFile or options.info or unknown):
+        parser.print_help(sys.stderr)
+        return USAGE
+    if options.info and not options.modelFile:
+        return parser.refuse("--modelFile is missing")
+
     def work() -> int:
         framework = (options.framework or "").upper()
         if framework != "MNN" or not options.info or unknown:
@@ -36,8 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "converting models is not available yet; mnnconvert -f MNN --modelFile FILE --info "
                 "shows what a .mnn file holds"
             )
-        if not options.modelFile:
-            raise CommandError("--modelFile is missing")
         print("\n".join(reference_lines(describe(options.modelFile))))
         return OK
 

@@ -21,6 +21,12 @@ class CommandError(Exception):
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors exit with USAGE."""
 
+    def refuse(self, message: str) -> int:
+        """Print the usage and what is wrong with the arguments, and return USAGE."""
+        self.print_usage(sys.stderr)
+        print(f"{self.prog}: error: {message}", file=sys.stderr)
+        return USAGE
+
 
 def guarded(command: Callable[[], int]) -> int:
     """Run a command; errors become one line on stderr and an exit code."""

@@ -13,9 +13,9 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Say that quantisation is not available; 1: failed, 2: wrong arguments."""
     parser = Parser(prog="mnnquant", description="Quantise models (not available yet).")
-    parser.add_argument("source", nargs="?")
-    parser.add_argument("target", nargs="?")
-    parser.add_argument("config", nargs="?")
+    parser.add_argument("source", help="a .mnn file")
+    parser.add_argument("target", help="the .mnn file to write")
+    parser.add_argument("config", help="a JSON file")
     try:
         parser.parse_args(arguments)
     except SystemExit as stop:

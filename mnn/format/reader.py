@@ -44,6 +44,11 @@ class Table:
         self._vtable_size = _u16(buffer, self._vtable)[0]
 
     @property
+    def whole_file(self) -> memoryview:
+        """All bytes of the file."""
+        return self._buffer
+
+    @property
     def table_name(self) -> str:
         """Name of the table in the schema."""
         return self._schema.name
@@ -123,6 +128,8 @@ def read_buffer(source: Any, limits: Limits = LIMITS) -> Buffer:
         FileNotFoundError, IsADirectoryError, PermissionError: as `open` raises them.
         FormatError: empty, or larger than the limits.
     """
+    if isinstance(source, memoryview) and isinstance(source.obj, mmap.mmap):
+        return source
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
         if not data:
@@ -151,5 +158,10 @@ def read_net(source: Any, *, limits: Limits = LIMITS) -> Table:
         OSError: the file cannot be opened.    FormatError: it is no valid `.mnn` file.
     """
     buffer = read_buffer(source, limits)
-    verify_net(buffer, limits)
+    try:
+        verify_net(buffer, limits)
+    except FormatError as error:
+        if isinstance(source, (str, os.PathLike)):
+            raise FormatError(f"{os.fspath(source)}: {error}") from error
+        raise
     return Table(buffer, int(_u32(buffer, 0)[0]), schema().tables["Net"])

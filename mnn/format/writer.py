@@ -7,6 +7,7 @@ forward as the format demands. Big vectors are copied as blocks and aligned to 1
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 import tempfile
@@ -170,14 +171,23 @@ def build_net(net: Mapping[str, Any]) -> bytes:
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` to `path` in one step: readers see the old file or the whole new one.
 
+    Links are followed, and devices and pipes written to, never replaced.
+
     Raises:
         OSError: the folder is missing or not writable; nothing is left behind.
     """
-    target = os.fspath(path)
-    folder = os.path.dirname(os.path.abspath(target))
+    target = os.path.realpath(path)
     if os.path.isdir(target):
-        raise IsADirectoryError(f"{target} is a folder, expected a file name.")
-    descriptor, temporary = tempfile.mkstemp(prefix=".mnn-", dir=folder)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if os.path.exists(target) and not os.path.isfile(target):
+        with open(target, "wb") as file:
+            file.write(data)
+        return
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".mnn-", dir=os.path.dirname(target))
+    except OSError as error:
+        # Named after what the caller asked for, not after our temporary file.
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import struct
 from pathlib import Path
@@ -14,6 +15,7 @@ from mnn import expr as F  # noqa: N812
 from mnn import nn
 from mnn.errors import FormatError, MnnError
 from mnn.format.model import load_model
+from mnn.format.writer import write_file
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "models"
 MUTATIONS = 2000
@@ -130,3 +132,27 @@ def test_an_interrupted_write_leaves_the_old_file(
         F.save([x + x], str(path))
     assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["kept.mnn"]
+
+
+def test_writing_follows_links_and_never_replaces_devices(tmp_path: Path) -> None:
+    real, link, pipe = tmp_path / "real.bin", tmp_path / "link.bin", tmp_path / "pipe"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    write_file(link, b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_file(pipe, b"data")
+        assert os.read(reader, 10) == b"data"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_write_errors_name_what_was_asked_for(tmp_path: Path) -> None:
+    for target, error in ((tmp_path, IsADirectoryError), (tmp_path / "a" / "b", FileNotFoundError)):
+        with pytest.raises(error) as caught:
+            write_file(target, b"data")
+        assert caught.value.filename == str(target)
