@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,17 +16,15 @@ import pytest
 pytest.importorskip("llvmlite", reason="bodies become machine code")
 
 import mnn  # noqa: F401  (operators register their bodies)
-from mnn.codegen.body import element_type
-from mnn.codegen.builder import Function, Index, Module, Value, vector
+from mnn.codegen.builder import Module
 from mnn.codegen.emission import Emitter
-from mnn.codegen.kernel import OUTPUT, Call, Kernel, Tensor
 from mnn.codegen.program import Program, Step, constant_step
-from mnn.codegen.target import TARGETS, Target
+from mnn.codegen.target import TARGETS
 from mnn.errors import CodegenError, DTypeError
 from mnn.expr.dtypes import float_result
 from mnn.ops.elementwise import Elementwise
 from mnn.ops.spec import OpSpec, all_specs
-from tests.codegen.running import filled, run
+from tests.codegen.elements import NATIVE, compute, programmed
 
 Array = np.ndarray[Any, Any]
 
@@ -44,7 +41,6 @@ DTYPES = (
     "float32",
     "float64",
 )
-NATIVE = ("avx512", "avx2", "sse2")
 LANES = 8
 """More than the vectors of some targets have, fewer than those of others."""
 
@@ -100,49 +96,6 @@ SCALES: dict[str, Callable[..., Array]] = {
 EITHER_ZERO = {"elu", "maximum", "minimum", "relu", "relu6", "selu"}
 # Operators on signed integers that kernels leave to NumPy, with the reason's words.
 LEFT_TO_NUMPY = {"pow": "negative one is an error"}
-
-
-@dataclass(frozen=True)
-class Elements(Kernel):
-    """A loop over elements, `LANES` at a time and one by one at the end."""
-
-    program: Program
-
-    def build(self, target: Target) -> Module:
-        """Return the code; the argument block holds the inputs, then the output."""
-        module = Module(target)
-        f = module.entry()
-        names = [f"x{number}" for number in range(len(self.program.inputs))]
-        block = f.block(" ".join(f"*{each}" for each in [*names, "result"]))
-        lo, hi = f.arguments[1], f.arguments[2]
-        whole = f.add(lo, f.floor_to(f.sub(hi, lo), LANES))
-        for start, end, lanes in ((lo, whole, LANES), (whole, hi, 1)):
-            with f.loop(start, end, lanes) as loop:
-                values = [
-                    _load(f, getattr(block, name), loop.index, dtype, lanes)
-                    for name, dtype in zip(names, self.program.inputs, strict=True)
-                ]
-                (made,) = self.program.emit(f, lanes, values)
-                dtype = self.program.dtype(self.program.outputs[0])
-                _store(f, made, block.result, loop.index, dtype, lanes)
-        return module
-
-
-def _load(f: Function, base: Value, index: Index, dtype: str, lanes: int) -> Value:
-    size = np.dtype(dtype).itemsize
-    kind = "i8" if dtype == "bool" else element_type(np.dtype(dtype))
-    found = f.load(vector(lanes, kind), f.offset(base, f.mul(index, size)), align=1)
-    if dtype != "bool":
-        return found
-    wanted = vector(lanes, "i1")
-    return f.make(f"trunc {found.type} {found.text} to {wanted}", wanted)
-
-
-def _store(f: Function, value: Value, base: Value, index: Index, dtype: str, lanes: int) -> None:
-    if dtype == "bool":
-        kind = vector(lanes, "i8")
-        value = f.make(f"zext {value.type} {value.text} to {kind}", kind)
-    f.store(value, f.offset(base, f.mul(index, np.dtype(dtype).itemsize)), align=1)
 
 
 def _values(dtype: np.dtype[Any], count: int) -> Array:
@@ -277,13 +230,6 @@ def _check(spec: OpSpec, got: Array, arrays: list[Array]) -> None:
     return None
 
 
-def _calls(program: Program, arrays: list[Array]) -> tuple[list[Tensor], Tensor, Call]:
-    tensors = [filled(each) for each in arrays]
-    result = filled(np.zeros(len(arrays[0]), program.dtype(program.outputs[0])), OUTPUT)
-    slots = tuple(each.pointer for each in [*tensors, result])
-    return tensors, result, Call(Elements(program), slots, len(arrays[0]))
-
-
 @pytest.mark.parametrize("target", NATIVE)
 @pytest.mark.parametrize("spec", _with_bodies(), ids=lambda each: each.name)
 def test_bodies_agree_with_numpy(spec: OpSpec, target: str) -> None:
@@ -291,17 +237,15 @@ def test_bodies_agree_with_numpy(spec: OpSpec, target: str) -> None:
     assert dtypes
     for dtype in dtypes:
         program, arrays = _program(spec, dtype), _operands(spec, dtype)
-        tensors, result, call = _calls(program, arrays)
+        kernel = programmed(program, LANES)
         if _left_to_numpy(spec, dtype):
             with pytest.raises(CodegenError, match=LEFT_TO_NUMPY[spec.name]):
-                Elements(program).build(TARGETS[target])
+                kernel.build(TARGETS[target])
             continue
-        pairs = list(zip(tensors, arrays, strict=True))
-        (got,) = run([call], pairs, [result], target=TARGETS[target])
+        got = compute(kernel, arrays, target)
         _check(spec, got, arrays)
         # An odd start moves elements between vectors and the scalar rest.
-        (again,) = run([call], pairs, [result], target=TARGETS[target], chunk=LANES + 3)
-        np.testing.assert_array_equal(got, again)
+        np.testing.assert_array_equal(got, compute(kernel, arrays, target, chunk=LANES + 3))
 
 
 @pytest.mark.parametrize("spec", _with_bodies(), ids=lambda each: each.name)
@@ -310,7 +254,7 @@ def test_bodies_need_no_library_on_neon(spec: OpSpec) -> None:
     emitter = Emitter(triple=target.triple, cpu=target.cpu, features=target.features)
     for each, dtype in _cases():
         if each is spec and not _left_to_numpy(spec, dtype):
-            text = Elements(_program(spec, dtype)).build(target).text()
+            text = programmed(_program(spec, dtype), LANES).build(target).text()
             emitter.emit(text.replace("@KERNEL", "@kernel"))
 
 
@@ -324,8 +268,7 @@ def test_casts_are_those_of_numpy(source: str, target: str) -> None:
     for wanted in DTYPES:
         step = Step("cast", (0,), source, wanted)
         program = Program((source,), (step,), (1,))
-        tensors, result, call = _calls(program, [values])
-        (got,) = run([call], [(tensors[0], values)], [result], target=TARGETS[target])
+        got = compute(programmed(program, LANES), [values], target)
         with np.errstate(all="ignore"):
             # NumPy's own conversion to uint32 is not the same in all places of an array.
             whole = source.startswith("float") and wanted == "uint32"
@@ -344,11 +287,10 @@ def test_powers_of_known_exponents(dtype: str, exponent: float) -> None:
     values = _values(np.dtype(dtype), 200)
     if whole and exponent < 0:
         with pytest.raises(CodegenError, match="negative one is an error"):
-            Elements(program).build(TARGETS["avx2"])
+            programmed(program).build(TARGETS["avx2"])
         return
     for target in NATIVE:
-        tensors, result, call = _calls(program, [values])
-        (got,) = run([call], [(tensors[0], values)], [result], target=TARGETS[target])
+        got = compute(programmed(program, LANES), [values], target)
         with np.errstate(all="ignore"):
             if whole:
                 np.testing.assert_array_equal(got, values ** np.dtype(dtype).type(exponent))
@@ -360,7 +302,7 @@ def test_powers_of_known_exponents(dtype: str, exponent: float) -> None:
 def test_integers_have_no_transcendental_functions() -> None:
     def build(name: str) -> Callable[[], Module]:
         step = Step(name, (0,), "int32", "int32")
-        return lambda: Elements(Program(("int32",), (step,), (1,))).build(TARGETS["avx2"])
+        return lambda: programmed(Program(("int32",), (step,), (1,))).build(TARGETS["avx2"])
 
     for name in ("exp", "sin", "sqrt", "erf"):
         with pytest.raises(CodegenError, match=r"floats|float32 and float64"):
