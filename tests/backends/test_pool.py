@@ -166,6 +166,24 @@ def test_teams_are_reused_and_limited(monkeypatch):
             assert not helper.is_alive()
 
 
+def test_without_threads_runs_are_serial(crowded, monkeypatch):
+    """The second helper cannot be started; the first one ends again."""
+    started = []
+    original = threading.Thread.start
+
+    def start(self):
+        if len(started) == 1:
+            raise RuntimeError("can't start new thread")
+        started.append(self)
+        original(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    array = RANDOM.integers(-99, 99, max(SIZES))
+    np.testing.assert_array_equal(counting().run([array], 4)[0], counted(array))
+    started[0].join(10)
+    assert not started[0].is_alive()
+
+
 def test_one_thread_starts_none():
     before = threading.active_count()
     array = np.zeros(max(SIZES), np.int64)

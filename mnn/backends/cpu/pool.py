@@ -41,6 +41,9 @@ class Team:
         threads: at least 2.
         patience: turns that a thread waits before it sleeps.
 
+    Raises:
+        RuntimeError: the system has no more threads, or the interpreter is being torn down.
+
     Attributes:
         address: of the TEAM block.
         helpers: the threads.
@@ -70,9 +73,13 @@ class Team:
             for each in range(1, threads)
         ]
         self._started = 0
-        for helper in self.helpers:
-            helper.start()
-            self._started += 1
+        try:
+            for helper in self.helpers:
+                helper.start()
+                self._started += 1
+        except RuntimeError:
+            self.stop()
+            raise
 
     def set_patience(self, turns: int) -> None:
         """Set how many turns threads wait before they sleep."""
