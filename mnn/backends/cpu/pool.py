@@ -12,7 +12,6 @@ import atexit
 import ctypes
 import functools
 import os
-import platform
 import sys
 import threading
 import time
@@ -245,8 +244,10 @@ def _keep_forever(size: int) -> int:
 @functools.cache
 def _system_call() -> tuple[int, int]:
     """Return the address of `syscall` and the number of futex, zeros where there is none."""
-    number = _FUTEX_NUMBERS.get(platform.machine(), 0)
-    if not sys.platform.startswith("linux") or not number or sys.maxsize < 1 << 32:
+    if not sys.platform.startswith("linux") or sys.maxsize < 1 << 32:
+        return 0, 0
+    number = _FUTEX_NUMBERS.get(os.uname().machine, 0)
+    if not number:
         return 0, 0
     return _address_of(ctypes.CDLL(None), "syscall"), number
 
