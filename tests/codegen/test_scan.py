@@ -13,6 +13,7 @@ from mnn.codegen.kernel import INPUT, OUTPUT, Buffer, contiguous
 from mnn.codegen.target import TARGETS
 from mnn.codegen.templates import loops
 from mnn.errors import CodegenError
+from tests.codegen.imaging import emit_all
 from tests.codegen.programs import shapes, small_numbers, views
 from tests.codegen.running import Runner, filled, run
 
@@ -92,5 +93,4 @@ def test_what_scans_do_not_take() -> None:
 
 def test_emits_for_neon() -> None:
     x = contiguous(Buffer(16, INPUT), (4,), np.dtype(np.float32))
-    (call,) = loops.lower_scan("sum", x, x, TARGETS["neon"], axis=0)
-    assert "KERNEL" in call.kernel.build(TARGETS["neon"]).text()
+    assert emit_all(loops.lower_scan("sum", x, x, TARGETS["neon"], axis=0), "neon") > 0

@@ -114,24 +114,29 @@ def tail_mask(function: Function, count: Index, lanes: int, itemsize: int) -> Va
 def memory_type(dtype: str) -> str:
     """Return the LLVM type of an element in memory."""
     kind = np.dtype(dtype)
-    if kind.kind == "f":
+    if kind.kind == "f" and kind.itemsize > 2:
         return F32 if kind.itemsize == 4 else F64
     return _LANE_TYPES[kind.itemsize]
 
 
 def computed(function: Function, dtype: str, found: Value) -> Value:
-    """Return what was loaded as it is computed with: bools are i1."""
+    """Return what was loaded as it is computed with: bools are i1, float16 is float32."""
+    lanes = lanes_of(found.type)
     if dtype == "bool":
-        return Body(function, lanes_of(found.type), np.dtype(np.uint8)).truth(found)
+        return Body(function, lanes, np.dtype(np.uint8)).truth(found)
+    if dtype == "float16":
+        return Body(function, lanes, np.dtype(np.float32)).from_float16(found)
     return found
 
 
 def in_memory(function: Function, dtype: str, value: Value) -> Value:
-    """Return a value as it is stored: bools are bytes."""
+    """Return a value as it is stored: bools are bytes, float32 may become float16."""
+    lanes = lanes_of(value.type)
     if dtype == "bool":
         byte = np.dtype(np.uint8)
-        k = Body(function, lanes_of(value.type), byte)
-        return k.convert(value, np.dtype(np.bool_), byte)
+        return Body(function, lanes, byte).convert(value, np.dtype(np.bool_), byte)
+    if dtype == "float16":
+        return Body(function, lanes, np.dtype(np.float32)).to_float16(value)
     return value
 
 

@@ -194,9 +194,7 @@ class _Columns(Walk):
         count = len(job.reductions)
         for unit, held in enumerate(block.held):
             mine = states[unit * count : unit * count + count]
-            ended = zip(self.schedule.reductions[number], job.reductions, mine, strict=True)
-            for value, reduction, lasting in ended:
-                held[value] = reduction.end(lasting)
+            held |= job.results(mine)
 
 
 class _Positions:

@@ -16,7 +16,7 @@ from mnn.codegen.templates.reducing import call_of, check_rows, description, low
 from mnn.codegen.templates.reduction import neutral
 from mnn.codegen.templates.rows import RowKernel, block_size
 from mnn.codegen.templates.scan import lower_scan
-from mnn.codegen.templates.schedule import check_program, closure
+from mnn.codegen.templates.schedule import check_program, closure, computable
 from mnn.codegen.templates.space import Operand, Space, canonical
 from mnn.codegen.templates.splitting import subprogram
 from mnn.codegen.templates.tiling import lower_tiles
@@ -37,7 +37,9 @@ def lower(
     """Return the calls that run a program over an index space.
 
     Args:
-        program: dtypes bool, integers, float32, float64.
+        program: dtypes bool, integers, float32, float64; float16 for inputs that are cast and
+            results of casts that are stored. Without any step elements are of any dtype of 1, 2, 4
+            or 8 bytes.
         inputs: views of one shape, the index space; strides are arbitrary, 0 broadcasts.
         outputs: one for each output of the program: element values have the shape of the index
             space, row values that without its last `reduced` axes. An output may be the memory of
@@ -52,7 +54,41 @@ def lower(
     Raises:
         CodegenError: dtypes that kernels do not have, a maximum of nothing, shapes that differ.
     """
-    check_program(program, [each.dtype.name for each in inputs])
+    dtypes = [[each.dtype.name for each in tensors] for tensors in (inputs, outputs)]
+    check_program(program, *dtypes)
+    if program.steps:
+        program = computable(program)
+    else:
+        program, inputs, outputs = _as_bits(program, inputs, outputs)
+    return _lower(program, inputs, outputs, target, reduced, label)
+
+
+def _as_bits(
+    program: Program, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> tuple[Program, list[Tensor], list[Tensor]]:
+    """Return a program that only moves elements as one of unsigned integers."""
+    for each in inputs:
+        if each.dtype.itemsize not in (1, 2, 4, 8):
+            raise CodegenError(
+                f"loops: cannot move {each.dtype}, expected dtypes of 1, 2, 4 or 8 bytes."
+            )
+
+    def bits(tensor: Tensor) -> Tensor:
+        return replace(tensor, dtype=np.dtype(f"u{tensor.dtype.itemsize}"))
+
+    sources, results = [bits(each) for each in inputs], [bits(each) for each in outputs]
+    return replace(program, inputs=tuple(each.dtype.name for each in sources)), sources, results
+
+
+def _lower(
+    program: Program,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    target: Target,
+    reduced: int,
+    label: str,
+) -> list[Call]:
+    """Return the calls; tensors may be float16 where the program has float32."""
     shape = _space_shape(inputs, outputs, reduced)
     rows = [_is_row(each, shape, reduced, number) for number, each in enumerate(outputs)]
     if math.prod(shape[: len(shape) - reduced]) == 0 or not outputs:
@@ -62,7 +98,10 @@ def lower(
     if math.prod(shape) == 0:
         program = _of_nothing(program)
         outputs, rows = [each for each, row in zip(outputs, rows, strict=True) if row], [True]
-    program, inputs = _without_unused(program, inputs)
+    if not inputs and program.reduces:
+        raise CodegenError("loops: reductions without inputs, expected one that shows the shape.")
+    # One input has to stay: it shows the shape of the rows.
+    program, inputs = _without_unused(program, inputs, least=1)
     if not program.reduces:
         return _lower_plain(program, inputs, outputs, shape, target, reduced, label)
     space = row_space(program, inputs, outputs, rows, shape, reduced)
@@ -71,7 +110,7 @@ def lower(
     def again(
         part: Program, sources: Sequence[Tensor], results: Sequence[Tensor], axes: int
     ) -> list[Call]:
-        return lower(part, sources, results, target, reduced=axes, label=label)
+        return _lower(part, sources, results, target, axes, label)
 
     return lower_rows(program, space, target, label, again)
 
@@ -111,10 +150,12 @@ def _of_nothing(program: Program) -> Program:
     return replace(program, steps=tuple(steps))
 
 
-def _without_unused(program: Program, inputs: Sequence[Tensor]) -> tuple[Program, list[Tensor]]:
-    """Return the program without steps and inputs that no output needs."""
+def _without_unused(
+    program: Program, inputs: Sequence[Tensor], *, least: int = 0
+) -> tuple[Program, list[Tensor]]:
+    """Return the program without steps and inputs that no output needs, but for `least` inputs."""
     needed, _ = closure(program, program.outputs, lambda value: False)
-    used = [value for value in needed if value < len(inputs)]
+    used = [value for value in needed if value < len(inputs)] or list(range(len(inputs)))[:least]
     short, _ = subprogram(program, used, program.outputs)
     return short, [inputs[value] for value in used]
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mnn.codegen.kernel import Call, Tensor
+from mnn.codegen.kernel import Buffer, Call, Tensor, contiguous
 from mnn.codegen.program import Program
 from mnn.codegen.target import Target
 from mnn.codegen.templates.access import (
@@ -76,6 +76,10 @@ def lower_rows(
     cut = _cut(program, space, target, columns)
     if cut is not None:
         return lower_cut(program, space, tensors_of(space), cut, lower)
+    if not columns or space.length * program_cost(program) > _STRAIGHT:
+        before, space, after = _laid_out(space, columns, lower)
+        if before or after:
+            return [*before, *lower_rows(program, space, target, label, lower), *after]
     if columns:
         return [_lower_columns(program, space, target, label)]
     kernel = RowKernel(**description(program, space, inner=True))
@@ -89,6 +93,49 @@ def lower_rows(
     ):
         return [call_of(replace(kernel, length=space.length), space, label)]
     return [call_of(_with_places(kernel, space, 1), space, label)]
+
+
+def _laid_out(space: Space, columns: bool, lower: Lower) -> tuple[list[Call], Space, list[Call]]:
+    """Return copies, the space with operands laid out for the lanes, and copies to outputs.
+
+    Turning a tensor once, tile by tile, costs less than collecting every vector in every pass.
+    """
+    before: list[Call] = []
+    after: list[Call] = []
+    lanes_axis = len(space.kept) - 1 if columns else len(space.kept) + len(space.reduced) - 1
+
+    def scattered(operand: Operand) -> bool:
+        steps = [abs(each) for each in (*operand.kept, *operand.reduced)]
+        return not operand.row and steps[lanes_axis] > 1 and 1 in steps
+
+    def copied(operand: Operand, number: int, output: bool) -> Operand:
+        if not scattered(operand) or space.rows * space.length < 4096:
+            return operand
+        shape = (*space.kept, *space.reduced)
+        order = [each for each in range(len(shape)) if each != lanes_axis] + [lanes_axis]
+        dtype = np.dtype(operand.dtype)
+        moved = [n for n, step in enumerate((*operand.kept, *operand.reduced)) if step]
+        sizes = [size if n in moved else 1 for n, size in enumerate(shape)]
+        buffer = Buffer(math.prod(sizes) * dtype.itemsize, name="turned")
+        temporary = contiguous(buffer, sizes, dtype, order).broadcast(shape)
+        original = tensors_of(space)[1 if output else 0][number]
+        narrow = [replace(each, shape=tuple(sizes)) for each in (original, temporary)]
+        copy = Program((operand.dtype,), (), (0,))
+        if output:
+            after.extend(lower(copy, [narrow[1]], [narrow[0]], 0))
+        else:
+            before.extend(lower(copy, [narrow[0]], [narrow[1]], 0))
+        kept = len(space.kept)
+        return replace(
+            operand,
+            pointer=temporary.pointer,
+            kept=temporary.strides[:kept],
+            reduced=temporary.strides[kept:],
+        )
+
+    inputs = tuple(copied(each, n, False) for n, each in enumerate(space.inputs))
+    outputs = tuple(copied(each, n, True) for n, each in enumerate(space.outputs))
+    return before, replace(space, inputs=inputs, outputs=outputs), after
 
 
 def _cut(program: Program, space: Space, target: Target, columns: bool) -> Cut | None:
@@ -126,6 +173,7 @@ def description(program: Program, space: Space, *, inner: bool) -> dict[str, Any
 
     return {
         "program": program,
+        "memory": tuple(each.dtype for each in (*space.inputs, *space.outputs)),
         "inputs": tuple(ONE if each.row and inner else kind(each) for each in space.inputs),
         "outputs": tuple(ONE if each.row and inner else kind(each) for each in space.outputs),
         "rows": tuple(each.row for each in (*space.inputs, *space.outputs)),
@@ -217,7 +265,7 @@ def _with_places(kernel: _Kernel, space: Space, width: int) -> _Kernel:
     places, scratch = [], 0
     for value in schedule.saves:
         dtype = program.dtype(value)
-        fitting = [each for each in free if program.dtype(program.outputs[each]) == dtype]
+        fitting = [each for each in free if kernel.memory[len(kernel.inputs) + each] == dtype]
         places.append(fitting[0] if fitting else IN_SCRATCH)
         free = [each for each in free if each != places[-1]]
         if not fitting:

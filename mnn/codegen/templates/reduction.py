@@ -205,3 +205,7 @@ class Reduction:
         if self.is_arg:
             return k.convert(state[1], self.position, self.result)
         return k.convert(self._local(state)[0], self.compute, self.result)
+
+    def extreme(self, state: State) -> Value:
+        """Return the value at the position that an arg-reduction found."""
+        return state[0]

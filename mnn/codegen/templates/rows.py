@@ -103,9 +103,10 @@ class _Rows(Walk):
 
     def _row(self, row: _Row) -> None:
         f, program, rows = self.function, self.program, self.kernel.rows
-        for number, dtype in enumerate(program.inputs):
+        for number in range(self.count):
             if rows[number]:
-                row.held[number] = Stream(dtype, ONE, row.pointers[number]).load(f, 1, 0)
+                stream = Stream(self.dtypes[number], ONE, row.pointers[number])
+                row.held[number] = stream.load(f, 1, 0)
         for number in range(self.schedule.passes):
             self._pass(row, number)
         for number, value in enumerate(program.outputs, self.count):
@@ -124,9 +125,8 @@ class _Rows(Walk):
                 row.spread[value] = self.function.splat(single, self.lanes)
         state = [each.start_lasting(self.lanes) for each in job.reductions]
         state = self._nest(row, job, 0, row.pointers, self.scratch(), 0, state)
-        ended = zip(self.schedule.reductions[number], job.reductions, state, strict=True)
-        for value, reduction, lasting in ended:
-            row.held[value] = reduction.end(reduction.fold(lasting))
+        folded = [each.fold(mine) for each, mine in zip(job.reductions, state, strict=True)]
+        row.held |= job.results(folded)
 
     def _nest(
         self,

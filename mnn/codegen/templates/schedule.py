@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,10 +15,10 @@ __all__ = [
     "Schedule",
     "check_program",
     "closure",
+    "computable",
     "cost",
     "is_constant",
     "make_schedule",
-    "moves_only",
     "program_cost",
     "step_arguments",
     "used_dtypes",
@@ -123,11 +123,13 @@ class Schedule:
     saves: tuple[int, ...]
 
 
-def check_program(program: Program, inputs: Sequence[str]) -> None:
+def check_program(program: Program, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Raise CodegenError when dtypes of operands differ from those of the program."""
-    if tuple(inputs) != program.inputs:
+    wanted = tuple(program.dtype(each) for each in program.outputs)
+    if tuple(inputs) != program.inputs or tuple(outputs) != wanted:
         raise CodegenError(
-            f"loops: inputs have dtypes {tuple(inputs)}, expected the program's {program.inputs}."
+            f"loops: found inputs of {tuple(inputs)} and outputs of {tuple(outputs)}, expected "
+            f"the program's {program.inputs} and {wanted}."
         )
 
 
@@ -259,15 +261,47 @@ def is_constant(program: Program, value: int) -> bool:
 
 
 def used_dtypes(program: Program) -> list[str]:
-    """Return the dtypes in memory and in computation, for the choice of lanes."""
+    """Return the dtypes of elements in memory and in computation, for the choice of lanes.
+
+    Values that follow from reductions alone are not among them: there are few of these.
+    """
     found = list(program.inputs)
+    few = [False] * len(program.inputs)
     for step in program.steps:
-        found += [step.compute, step.result]
+        alone = all(few[each] for each in step.arguments)
+        few.append(alone or bool(step.reduction))
+        if not alone:
+            found.append(step.compute)
+            if not step.reduction.startswith("arg"):
+                found.append(step.result)
+    found += [program.dtype(each) for each in program.outputs if not few[each]]
     return [each for each in found if np.dtype(each).kind != "b"] or ["bool"]
 
 
-def moves_only(program: Program) -> bool:
-    """True when values are not touched."""
-    return not program.steps or all(
-        each.name == CAST and each.compute == each.result for each in program.steps
-    )
+def computable(program: Program) -> Program:
+    """Return the program with float32 in place of float16, which exists in memory only.
+
+    Raises:
+        CodegenError: the program computes in float16.
+    """
+    if "float16" not in {each.result for each in program.steps} | set(program.inputs):
+        return program
+    steps = []
+    for number, step in enumerate(program.steps, len(program.inputs)):
+        halves = [each for each in step.arguments if program.dtype(each) == "float16"]
+        rounded = [each for each in halves if each >= len(program.inputs)]
+        if rounded or (step.name != CAST and "float16" in (step.compute, step.result)):
+            raise CodegenError(
+                f"loops: value {number}, {step.name}, is computed in float16, expected float16 "
+                "in memory only. Cast to float32 before computing."
+            )
+        changed = {"float16": "float32"}
+        steps.append(
+            replace(
+                step,
+                compute=changed.get(step.compute, step.compute),
+                result=changed.get(step.result, step.result),
+            )
+        )
+    inputs = tuple("float32" if each == "float16" else each for each in program.inputs)
+    return Program(inputs, tuple(steps), program.outputs)

@@ -128,6 +128,7 @@ def _call(program: Program, space: Space, order: Sequence[int], target: Target, 
     kinds = tuple(layout(each.kept[-2], each.kept[-1], rows) for each in operands)
     kernel = TileKernel(
         program,
+        tuple(each.dtype for each in operands),
         kinds[:count],
         kinds[count:],
         tuple(not any(each.kept[-2:]) for each in operands[:count]),

@@ -47,6 +47,7 @@ class TileKernel(Kernel):
     """A program over tiles.
 
     Attributes:
+        memory: dtypes in memory of inputs, then outputs; float16 is computed as float32.
         inputs, outputs: how neighbours along the long axis lie (ONE, SIDE, REVERSED, FAR), or
             CROSS or TAKING_TURNS.
         fixed: for each input, whether it is one element for all positions along both axes.
@@ -62,6 +63,7 @@ class TileKernel(Kernel):
     """
 
     program: Program
+    memory: tuple[str, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     fixed: tuple[bool, ...]
@@ -118,8 +120,7 @@ class _Tiles:
         self.lanes = tile_lanes(self.program, target)
         self.size = tile_rows(self.lanes, kernel.rows)
         self.kinds = kernel.inputs + kernel.outputs
-        self.dtypes = list(self.program.inputs)
-        self.dtypes += [self.program.dtype(each) for each in self.program.outputs]
+        self.dtypes = kernel.memory
         self.count = len(kernel.inputs)
         self.masks = masks_tails(target, self.dtypes, self.kinds)
         self.masks_rows = masks_tails(target, self.dtypes, [])

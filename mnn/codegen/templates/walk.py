@@ -43,6 +43,7 @@ class WalkKernel(Kernel):
     """A program over rows: what lies along the reduced axes, for each position along the kept ones.
 
     Attributes:
+        memory: dtypes in memory of inputs, then outputs; float16 is computed as float32.
         inputs, outputs: for each how neighbours along the axis of the lanes lie.
         rows: for inputs, then outputs, whether there is one element for a row.
         kept, reduced: numbers of axes; reduced >= 1.
@@ -58,6 +59,7 @@ class WalkKernel(Kernel):
     """
 
     program: Program
+    memory: tuple[str, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     rows: tuple[bool, ...]
@@ -131,8 +133,7 @@ class Walk:
         self.program, self.schedule = kernel.program, kernel.schedule
         used = used_dtypes(self.program)
         self.lanes = vector_lanes(target, used)
-        self.dtypes = [*self.program.inputs]
-        self.dtypes += [self.program.dtype(each) for each in self.program.outputs]
+        self.dtypes = kernel.memory
         self.kinds = kernel.inputs + kernel.outputs
         self.masks = masks_tails(target, self.dtypes, self.kinds)
         self.widest = max(np.dtype(each).itemsize for each in used)
@@ -172,14 +173,6 @@ class Walk:
         count = len(self.kernel.places or ())
         return [f.offset(f.arguments[3], self.argument(f"s{n}")) for n in range(count)]
 
-    def reductions(self, number: int) -> list[Reduction]:
-        """Return the reductions that end with a pass."""
-        position = "int64" if self.kernel.wide else "int32"
-        return [
-            Reduction(self.function, self.program, each, position)
-            for each in self.schedule.reductions[number]
-        ]
-
 
 class Pass:
     """What one pass over the elements of a row does.
@@ -195,7 +188,9 @@ class Pass:
 
     def __init__(self, walk: Walk, number: int) -> None:
         schedule, program, kernel = walk.schedule, walk.program, walk.kernel
-        self.reductions = walk.reductions(number)
+        self.reductions: list[Reduction] = []
+        self._results: list[tuple[int, int, bool]] = []
+        self._add_reductions(walk, schedule.reductions[number])
         saves = list(enumerate(schedule.saves)) if not kernel.length else []
         self.saves = {each: n for n, each in saves if schedule.depth[each] == number}
         self.old = {each: n for n, each in saves if schedule.depth[each] < number}
@@ -214,6 +209,31 @@ class Pass:
 
         found = closure(program, self.wanted, known)[1]
         self.row_values = [each for each in found if each not in self.old]
+
+    def _add_reductions(self, walk: Walk, values: Sequence[int]) -> None:
+        """Add the reductions; an extreme is a by-product of its position."""
+        position = "int64" if walk.kernel.wide else "int32"
+        every = [Reduction(walk.function, walk.program, value, position) for value in values]
+        positions = {
+            (each.name[3:], each.argument, each.compute): each for each in every if each.is_arg
+        }
+        for value, each in zip(values, every, strict=True):
+            twin = None
+            if each.result == each.compute:
+                twin = positions.get((each.name, each.argument, each.compute))
+            used = twin or each
+            if used not in self.reductions:
+                self.reductions.append(used)
+            place = self.reductions.index(used)
+            self._results.append((value, place, twin is not None))
+
+    def results(self, states: Sequence[State]) -> dict[int, Value]:
+        """Return the values of all reductions, given the final states of `reductions`."""
+        found = {}
+        for value, place, extreme in self._results:
+            reduction, state = self.reductions[place], states[place]
+            found[value] = reduction.extreme(state) if extreme else reduction.end(state)
+        return found
 
 
 def reads_elements_again(program: Program, schedule: Schedule) -> bool:
