@@ -82,7 +82,7 @@ ULPS = {
     "softplus": 4,
     "softsign": 2,
     "tan": 4,
-    "tanh": 5,
+    "tanh": 6,
 }
 # Sizes, besides that of the result, which errors are relative to.
 SCALES: dict[str, Callable[..., Array]] = {

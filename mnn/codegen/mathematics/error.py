@@ -177,7 +177,8 @@ def erf(k: Body, x: Value) -> Value:
         x = k.at_most(k.at_least(x, -_ERF_LIMIT), _ERF_LIMIT)
         square = k.mul(x, x)
         top = k.mul(x, k.polynomial(square, _ERF_P))
-        return k.div(top, k.polynomial(square, _ERF_Q))
+        # Rounding must not lead beyond 1.
+        return k.at_most(k.at_least(k.div(top, k.polynomial(square, _ERF_Q)), -1.0), 1.0)
     a = k.at_most(k.abs(x), _FARTHEST[form])
     large = copy_sign(k, k.sub(k.const(1.0), _tail(k, a)), x)
     small = k.mul(x, k.polynomial(k.mul(x, x), _ERF_SMALL))
@@ -189,8 +190,8 @@ def gelu(k: Body, x: Value) -> Value:
     """Return x * Phi(x), the Gaussian error linear unit.
 
     float64: max(x, 0) - |x| Phi(-|x|), within 5 ulp. float32, where speed matters most: Phi is 1/2
-    plus a quotient of polynomials. The error is below 2**-22 |x|, which is 4 ulp for x > 0 but many
-    for x < -1, as the result falls; it is -0.0 left of -5.55.
+    plus a quotient of polynomials. The error is below 3e-7 |x|, which is 5 ulp for x > -1 but many
+    to the left, as the result falls; it is -0.0 below -5.55.
     """
     if layout(k) is SINGLE:
         clipped = k.at_most(k.at_least(x, -_PHI_LIMIT), _PHI_LIMIT)
