@@ -45,14 +45,18 @@ class Interpolation:
     Attributes:
         method, coordinates: as `axis_table` has them.
         steps: source distance of two outputs of rows and of positions, or None for the quotient.
+        resized: whether rows and positions are resized at all.
     """
 
     method: str
     coordinates: str
     steps: tuple[float | None, float | None] = (None, None)
+    resized: tuple[bool, bool] = (True, True)
 
     def taps(self, length: int, count: int, dtype: DType, row: bool) -> Taps:
         """Return the table of an axis; a place of weight 0 is never read."""
+        if not self.resized[0 if row else 1]:
+            return Taps(np.arange(length)[:, None], np.ones((length, 1)))
         table = axis_table(
             length,
             count,

@@ -36,6 +36,9 @@ Array = np.ndarray[Any, Any]
 
 _CHUNK = 20_000
 """Elements that are worth handing to another thread."""
+_UNCACHED = 1 << 24
+"""Bytes of sources that do not stay in caches."""
+_LINE = 64
 _FEWEST_ROWS = 8
 """Rows of a chunk: at its start, source rows are resized that another chunk resized, too."""
 
@@ -244,9 +247,18 @@ class _Plan:
                 if step >= count and window <= 8 and read <= self.lanes:
                     return replace(made, count=read, window=window, stride=step)
             if read <= self.lanes and (self.arithmetic != FIXED or count == 1):
-                return made
+                return replace(made, paired=self._paired())
         self.spread = True
         return Pixels()
+
+    def _paired(self) -> bool:
+        """True when most positions have two taps of single elements that are neighbours."""
+        places = self.taps[1].places
+        if self.channels > 1 or self.arithmetic not in (FLOAT32, FLOAT64):
+            return False
+        if places.shape[1] != 2 or self.source.strides[-2] != 1:
+            return False
+        return int((places[:, 1] - places[:, 0] == 1).sum()) * 2 > len(places)
 
     def _near(self) -> bool:
         """True when every position reads two neighbours, or one place twice."""
@@ -324,7 +336,13 @@ class _Plan:
     def _call(self, program: Program | None, label: str) -> Call:
         outer = self.out.shape[:-3]
         kernel = ResizeKernel(
-            Row(self.source.dtype.name, self.arithmetic, self.taps[1].count, self.pixels),
+            Row(
+                self.source.dtype.name,
+                self.arithmetic,
+                self.taps[1].count,
+                self.pixels,
+                self._ahead(),
+            ),
             self.taps[0].count,
             len(outer),
             program,
@@ -360,6 +378,18 @@ class _Plan:
             traffic=read + self.out.size * self.out.dtype.itemsize,
             label=label or "resize",
         )
+
+    def _ahead(self) -> int:
+        """Return how many positions there are for each cache line to be asked for, 0 for none.
+
+        Where the source is larger than caches, the processor's own guesses come too late.
+        """
+        size = self.source.dtype.itemsize
+        if self.pixels is None or self.spread or self.source.size * size < _UNCACHED:
+            return 0
+        places = self.taps[1].places
+        distance = size * self.source.strides[-2] * (np.ptp(places) + 1) / len(places)
+        return 0 if distance > _LINE else 1 << (round(_LINE / distance).bit_length() - 1)
 
     def _steps(self, tensor: Tensor) -> list[int]:
         """Return strides in bytes, that of positions replaced by that of lines."""
@@ -442,6 +472,8 @@ class _Tables:
         fits = np.ones(self.positions, bool)
         if not self.plan.spread:
             fits = np.asarray((self.offsets + reach <= end).all(axis=1))
+        if pixels.paired:
+            fits &= self.offsets[:, 1] - self.offsets[:, 0] == 1
         edges = np.flatnonzero(np.diff(np.concatenate([[False], fits, [False]]).astype(np.int8)))
         runs = edges.reshape(-1, 2)
         if len(runs):

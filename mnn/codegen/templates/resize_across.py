@@ -49,6 +49,8 @@ FIXED, COPY, FLOAT32, FLOAT64 = "fixed", "copy", "float32", "float64"
 _INTEGERS = {1: I8, 2: I16, 4: I32, 8: I64}
 _HALF = 16
 """Bytes of the unit in which registers are put together."""
+_AHEAD = 4096
+"""Distance, in bytes, at which memory is asked for."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Pixels:
             read by itself.
         stride: elements from a position to its neighbour; matters for windows only.
         planar: results lie channel by channel, not position by position.
+        paired: both taps of a position, single elements side by side, are read at once.
     """
 
     count: int = 1
@@ -71,6 +74,7 @@ class Pixels:
     window: int = 0
     stride: int = 1
     planar: bool = False
+    paired: bool = False
 
 
 def turn_pixels(target: Target, arithmetic: str, itemsize: int) -> int:
@@ -92,12 +96,14 @@ class Row:
         arithmetic: FIXED, COPY, FLOAT32 or FLOAT64.
         taps: of a position.
         pixels: how positions are read; None: vectors lie along neighbouring channels.
+        ahead: positions for each cache line that is asked for before it is needed; 0: none is.
     """
 
     dtype: str
     arithmetic: str
     taps: int
     pixels: Pixels | None
+    ahead: int = 0
 
     @property
     def held_dtype(self) -> str:
@@ -250,6 +256,9 @@ class Across:
     def _vectors(self, pixels: Pixels, position: Index) -> None:
         """Build as many positions as a vector has lanes."""
         f, kernel = self.f, self.kernel
+        if kernel.ahead:
+            for number in range(0, self.lanes, kernel.ahead):
+                f.prefetch(f.offset(self._place(f.add(position, number), 0), _AHEAD))
         each = self.lanes // pixels.count
         groups = []
         for group in range(pixels.count):
@@ -257,6 +266,8 @@ class Across:
             weights = self._weights(first, pixels.count, self.lanes)
             if pixels.window:
                 groups.append(self._windows(pixels, first, each, weights[0]))
+            elif pixels.paired:
+                groups.append(self._combined(self._pairs(first), weights))
             else:
                 values = [
                     self._gathered(first, each, tap, pixels.count) for tap in range(kernel.taps)
@@ -277,6 +288,14 @@ class Across:
         places = [self._place(f.add(position, number), tap) for number in range(each)]
         bits = _collected(f, places, count * self.size, self.size)
         return _cast(f, bits, vector(each * count, self.memory))
+
+    def _pairs(self, position: Index) -> list[Value]:
+        """Return both taps of as many positions as there are lanes."""
+        f, lanes = self.f, self.lanes
+        places = [self._place(f.add(position, number), 0) for number in range(lanes)]
+        bits = _collected(f, places, 2 * self.size, self.size)
+        both = _cast(f, bits, vector(2 * lanes, self.memory))
+        return [f.shuffle(both, None, range(start, 2 * lanes, 2)) for start in (0, 1)]
 
     def _windows(self, pixels: Pixels, position: Index, each: int, weights: Value) -> Value:
         """Return results of positions that are read together with their neighbours."""

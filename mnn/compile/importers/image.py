@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -27,28 +28,25 @@ def _interpolate(flow: Flow, node: Application) -> Value | None:
         return None
     axes = spatial_axes(attributes["layout"], len(x.shape))
     sizes = [node.shape[axis] for axis in axes]
-    steps = attributes["steps"] or (None,) * len(axes)
-
-    def resized(value: Value, pair: tuple[int, int], numbers: Sequence[int]) -> Value:
-        chosen = (steps[numbers[0]], steps[numbers[1]])
-        rule = Interpolation(method, attributes["coordinates"], chosen)
-        return make_resize(flow, value, pair, (sizes[numbers[0]], sizes[numbers[1]]), rule)
-
+    steps = list(attributes["steps"] or [None] * len(axes))
+    rule = partial(Interpolation, method, attributes["coordinates"])
     if len(axes) == 1:
         # A row of its own.
-        lifted = flow.reshape(x, (*x.shape[: axes[0]], 1, *x.shape[axes[0] :]))
-        rule = Interpolation(method, attributes["coordinates"], (None, steps[0]))
-        made = make_resize(flow, lifted, (axes[0], axes[0] + 1), (1, sizes[0]), rule)
-        return flow.reshape(made, node.shape)
-    if len(axes) == 2:
-        return resized(x, (axes[0], axes[1]), (0, 1))
-    return None
+        x = flow.reshape(x, (*x.shape[: axes[0]], 1, *x.shape[axes[0] :]))
+        pair, single = (axes[0], axes[0] + 1), rule((None, steps[0]), (False, True))
+        return flow.reshape(make_resize(flow, x, pair, (1, sizes[0]), single), node.shape)
+    *others, down, across = axes
+    x = make_resize(flow, x, (down, across), (sizes[-2], sizes[-1]), rule((steps[-2], steps[-1])))
+    for axis, size, step in zip(others, sizes, steps, strict=False):
+        only = rule((step, None), (True, False))
+        x = make_resize(flow, x, (axis, down), (size, sizes[-2]), only)
+    return x
 
 
 @imports("image_resize")
 def _image_resize(flow: Flow, node: Application) -> Value | None:
     x = node.operand(0)
-    if not kernel_dtype(x.dtype):
+    if not kernel_dtype(x.dtype) or node.attributes["factors"] is not None:
         return None
     width, height = node.attributes["size"]
     if (height, width) == x.shape[:2]:
