@@ -198,7 +198,7 @@ def gelu(k: Body, x: Value) -> Value:
         square = k.mul(clipped, clipped)
         top = k.mul(clipped, k.polynomial(square, _PHI_P))
         ratio = k.div(top, k.polynomial(square, _PHI_Q))
-        result = k.mul(x, k.add(ratio, k.const(0.5)))
+        result = k.mul(x, k.at_most(k.add(ratio, k.const(0.5)), 1.0))
         return k.pick(k.compare("lt", x, -_PHI_LIMIT), -0.0, result)
     # Beyond this, the second term is 0.
     a = k.at_most(k.abs(x), 38.8)
