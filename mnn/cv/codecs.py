@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 import os
 import struct
 import warnings
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnn.cv import constants as c
+from mnn.cv import png
 from mnn.errors import DTypeError, FormatError, ShapeError
 from mnn.format.writer import write_file
 
@@ -55,6 +57,7 @@ _DAMAGE = (
     struct.error,
 )
 _SIXTEEN = ("I;16", "I;16B", "I;16L", "I")
+_BITS_PER_SAMPLE, _ORIENTATION = 258, 274  # TIFF tags, which EXIF uses too
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -96,12 +99,13 @@ def decode(data: bytes, flags: int, what: str = "imdecode") -> Array:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+                size = image.size
                 if image.width * image.height > MAX_PIXELS:
                     raise FormatError(
                         f"{what}: {image.width} x {image.height} pixels, expected at most "
                         f"{MAX_PIXELS}."
                     )
-                array = _pixels(image, flags)
+                array = _pixels(image, flags, data, what)
     except FormatError:
         raise
     except UnidentifiedImageError as error:
@@ -113,28 +117,80 @@ def decode(data: bytes, flags: int, what: str = "imdecode") -> Array:
         raise FormatError(f"{what}: the picture is too large ({error}).") from error
     except _DAMAGE as error:
         raise FormatError(f"{what}: the picture is damaged or truncated ({error}).") from error
-    return _reduced(array, flags)
+    return _reduced(array, size, flags)
 
 
-def _pixels(image: PillowImage.Image, flags: int) -> Array:
+def _pixels(image: PillowImage.Image, flags: int, data: bytes, what: str) -> Array:
     unchanged = flags == c.IMREAD_UNCHANGED
-    if not unchanged and not flags & c.IMREAD_IGNORE_ORIENTATION:
+    deep = unchanged or bool(flags & c.IMREAD_ANYDEPTH)
+    if image.mode == "F" or (deep and _loses_bits(image, data)):
+        return _deep_pixels(image, flags, data, what)
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    if not unchanged and (factor := _reduction(flags)) > 1:
+        # JPEG decoders scale on their own; other formats are scaled afterwards.
+        image.draft(None, (max(1, image.width // factor), max(1, image.height // factor)))
+    if not unchanged and not flags & c.IMREAD_IGNORE_ORIENTATION and orientation != 1:
         from PIL import ImageOps
 
         turned = ImageOps.exif_transpose(image)
         image = image if turned is None else turned
     if unchanged:
         return _as_stored(image)
-    deep = bool(flags & c.IMREAD_ANYDEPTH)
-    if flags & c.IMREAD_ANYCOLOR and _is_grey(image):
-        return _grey(image, deep)
-    if flags & (c.IMREAD_COLOR | c.IMREAD_ANYCOLOR | c.IMREAD_COLOR_RGB):
+    if flags & (c.IMREAD_COLOR | c.IMREAD_COLOR_RGB):
         return _colour(image, deep, rgb=bool(flags & c.IMREAD_COLOR_RGB))
+    if flags & c.IMREAD_ANYCOLOR and not _is_grey(image):
+        return _colour(image, deep)
     return _grey(image, deep)
 
 
 def _is_grey(image: PillowImage.Image) -> bool:
-    return image.mode in ("1", "L", "LA", *_SIXTEEN)
+    return image.mode in ("1", "L", *_SIXTEEN)
+
+
+def _loses_bits(image: PillowImage.Image, data: bytes) -> bool:
+    """Return whether Pillow reduces the colours of this picture to 8 bits."""
+    if image.format == "PNG":
+        return png.is_deep(data)
+    if image.format == "TIFF" and image.mode in ("RGB", "RGBA"):
+        tags: Any = getattr(image, "tag_v2", {})
+        return bool(max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8)
+    return image.format == "PPM" and image.mode == "RGB" and _ppm_maximum(data) > 255
+
+
+def _ppm_maximum(data: bytes) -> int:
+    words = b" ".join(line.split(b"#")[0] for line in data[:1024].splitlines()[:8]).split()
+    return int(words[3]) if len(words) > 3 and words[3].isdigit() else 255
+
+
+def _deep_pixels(image: PillowImage.Image, flags: int, data: bytes, what: str) -> Array:
+    """Return floats, or colours of 16 bits, as they are stored or as `flags` ask.
+
+    Raises:
+        FormatError: flags ask for 8 bits of floats, or no decoder keeps the bits.
+    """
+    from mnn.ops.reference.picture import convert_color
+
+    if image.mode == "F":
+        if flags != c.IMREAD_UNCHANGED and not flags & c.IMREAD_ANYDEPTH:
+            raise FormatError(f"{what}: the pixels are floats. Read them with IMREAD_UNCHANGED.")
+        return np.array(image, np.float32)
+    if image.format != "PNG":
+        raise FormatError(
+            f"{what}: colours of 16 bits are kept from PNG only, found {image.format}. Read 8 bits "
+            "of them with IMREAD_COLOR."
+        )
+    samples = png.decode_deep(data)
+    if samples.shape[2] == 2:
+        samples = samples[..., [0, 0, 0, 1]]
+    colours = _swapped(samples)
+    if flags == c.IMREAD_UNCHANGED:
+        return colours
+    opaque = np.ascontiguousarray(colours[..., :3])
+    if flags & (c.IMREAD_COLOR | c.IMREAD_ANYCOLOR):
+        return opaque
+    if flags & c.IMREAD_COLOR_RGB:
+        return _swapped(opaque)
+    return convert_color(opaque, code=c.COLOR_BGR2GRAY)
 
 
 def _sixteen(image: PillowImage.Image) -> Array:
@@ -187,13 +243,24 @@ def _grey(image: PillowImage.Image, deep: bool) -> Array:
     return convert_color(_swapped(np.asarray(image.convert("RGB"))), code=c.COLOR_BGR2GRAY)
 
 
-def _reduced(array: Array, flags: int) -> Array:
-    if flags < 0 or not flags & (16 | 32 | 64):
+def _reduction(flags: int) -> int:
+    """Return by how much `flags` reduce the sides of a picture."""
+    if flags < 0:
+        return 1
+    return next((factor for factor, bit in ((2, 16), (4, 32), (8, 64)) if flags & bit), 1)
+
+
+def _reduced(array: Array, size: tuple[int, int], flags: int) -> Array:
+    """Return the picture of a file of `size` (width, height) reduced as `flags` ask.
+
+    Whole pixels of the result count, but for JPEG, whose decoder rounds up and was here before.
+    """
+    factor = _reduction(flags)
+    if factor == 1 or array.shape[:2] not in (size, size[::-1]):
         return array
-    factor = 2 if flags & 16 else 4 if flags & 32 else 8
     from mnn.ops.reference.picture import resize_image
 
-    height, width = (max(1, -(-size // factor)) for size in array.shape[:2])
+    height, width = (max(1, side // factor) for side in array.shape[:2])
     return resize_image(array, size=(width, height), interpolation="linear")
 
 
@@ -201,7 +268,10 @@ def _reduced(array: Array, flags: int) -> Array:
 
 
 def _settings(name: str, params: Sequence[int]) -> dict[str, Any]:
-    values = [int(each) for each in params]
+    try:
+        values = [operator.index(each) for each in params]
+    except TypeError as error:
+        raise DTypeError(f"imencode: found params {params!r}, expected whole numbers.") from error
     if len(values) % 2:
         raise ShapeError(f"imencode: found params {values}, expected pairs of key and value.")
     given = dict(zip(values[::2], values[1::2], strict=True))
@@ -221,12 +291,13 @@ def encode(extension: str, array: Array, params: Sequence[int] = ()) -> bytes:
 
     Args:
         extension: `.jpg`, `.png`, `.bmp`, `.webp`, `.tif`, `.ppm` or a relative.
-        array: (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA; uint8, or uint16 grey for PNG and
-            TIFF. Other types are rounded and limited to 0..255, as OpenCV does.
+        array: (H, W), (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA; uint8; uint16 for PNG; uint16 or
+            float32 grey for TIFF. Other types are rounded and limited to 0..255, as OpenCV does.
         params: pairs of `IMWRITE_*` key and value.
 
     Raises:
         FormatError: an unknown extension.    ShapeError: not a picture.
+        DTypeError: numbers that TIFF or PPM could keep, but that are not written.
     """
     name = EXTENSIONS.get(extension.lower())
     if name is None:
@@ -235,16 +306,18 @@ def encode(extension: str, array: Array, params: Sequence[int] = ()) -> bytes:
         )
     from PIL import Image
 
-    pixels = _prepared(name, array)
+    pixels, settings = _prepared(name, array), _settings(name, params)
+    if pixels.ndim == 3 and pixels.dtype == np.uint16:
+        return png.encode_deep(_swapped(pixels), settings["compress_level"])
     if pixels.ndim == 2:
         image = Image.fromarray(pixels)
     else:
         image = Image.fromarray(_swapped(pixels))
-        if pixels.shape[2] == 4 and name in ("JPEG", "BMP", "PPM"):
+        if pixels.shape[2] == 4 and name in ("JPEG", "PPM"):
             image = image.convert("RGB")
     stream = io.BytesIO()
     try:
-        image.save(stream, format=name, **_settings(name, params))
+        image.save(stream, format=name, **settings)
     except (OSError, ValueError) as error:
         raise ShapeError(
             f"imencode: {pixels.shape} cannot be stored as {name}: {error}."
@@ -266,8 +339,16 @@ def _prepared(name: str, array: Array) -> Array:
         )
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"imencode: found {array.dtype}, expected real numbers.")
-    if array.dtype == np.uint16 and array.ndim == 2 and name in ("PNG", "TIFF"):
+    if array.dtype == np.uint16 and (name == "PNG" or (name == "TIFF" and array.ndim == 2)):
         return np.ascontiguousarray(array)
+    if name == "TIFF" and array.dtype == np.float32 and array.ndim == 2:
+        return np.ascontiguousarray(array)
+    keeps = {"TIFF": "biuf", "PPM": "u"}.get(name, "")
+    if array.dtype.kind in keeps and array.dtype not in (np.uint8, np.bool_):
+        raise DTypeError(
+            f"imencode: found {array.dtype} of shape {array.shape}, expected uint8, or for TIFF "
+            "grey of uint16 or float32. Convert with astype."
+        )
     if array.dtype != np.uint8:
         if array.dtype.kind == "f":
             array = np.rint(np.nan_to_num(array))

@@ -10,6 +10,7 @@ import numpy as np
 
 from mnn.cv import codecs
 from mnn.cv.constants import IMREAD_COLOR
+from mnn.errors import DTypeError
 from mnn.expr.enums import data_format
 from mnn.expr.modes import should_record
 from mnn.expr.var import Var, capture
@@ -31,7 +32,8 @@ def imread(filename: str | os.PathLike[str], flags: int = IMREAD_COLOR) -> Var:
     Args:
         filename: path of a JPEG, PNG, BMP, WebP, TIFF or PPM file.
         flags: `IMREAD_COLOR`: (H, W, 3) BGR uint8; `IMREAD_GRAYSCALE`: (H, W); `IMREAD_UNCHANGED`:
-            as stored, with alpha and 16 bits; `IMREAD_ANYDEPTH`: keep 16 bits.
+            as stored, with alpha, 16 bits and floats; `IMREAD_ANYDEPTH`: keep 16 bits and floats.
+            Colours of 16 bits are kept from PNG only; from other files they are refused then.
 
     Returns:
         NHWC-tagged Var. PNG and BMP pixels equal OpenCV's; JPEG pixels differ by a few levels,
@@ -53,7 +55,10 @@ def imdecode(buf: Any, flags: int = IMREAD_COLOR) -> Var:
     if isinstance(buf, (bytes, bytearray, memoryview)):
         data = bytes(buf)
     else:
-        data = array_of(buf, "imdecode").astype(np.uint8).tobytes()
+        array = array_of(buf, "imdecode")
+        if array.dtype.kind not in "iu" and array.size:
+            raise DTypeError(f"imdecode: found {array.dtype}, expected bytes.")
+        data = array.astype(np.uint8).tobytes()
     return _picture(codecs.decode(data, int(flags)))
 
 

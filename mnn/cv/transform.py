@@ -82,12 +82,16 @@ def resize(
     if code is not None:
         image = cvtColor(image, code)
     size = (0, 0) if dsize is None else _size("resize", dsize)
+    factors = None
     if size == (0, 0):
         if not fx or not fy or fx <= 0 or fy <= 0:
             raise ShapeError(f"resize: found no size and factors {fx}, {fy}. Give one of them.")
-        size = (_rounded(image.shape[1] * fx), _rounded(image.shape[0] * fy))
+        height, width = image.shape[:2]
+        size = (_rounded(width * fx), _rounded(height * fy))
+        if size != (width * fx, height * fy):
+            factors = (float(fx), float(fy))
     scaled: Var = picture.image_resize(
-        image, size=size, interpolation=_INTERPOLATIONS[interpolation]
+        image, size=size, interpolation=_INTERPOLATIONS[interpolation], factors=factors
     )
     return _normalised(scaled, mean, norm)
 

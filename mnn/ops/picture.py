@@ -55,12 +55,14 @@ image_resize: OpSpec = OpSpec(
     _infer_resize,
     maths.resize_image,
     "picture",
-    attributes={"size": REQUIRED, "interpolation": "linear"},
+    attributes={"size": REQUIRED, "interpolation": "linear", "factors": None},
     samples=(
         Sample((_bytes(5, 7, 3),), {"size": (4, 9)}, gradient=False),
         Sample((_bytes(6, 4),), {"size": (2, 3)}, gradient=False),
         Sample((uniform(3, 5, 2),), {"size": (7, 2)}, gradient=False),
         Sample((_bytes(4, 4, 1),), {"size": (3, 3), "interpolation": "nearest"}, gradient=False),
+        Sample((_bytes(5, 7, 3),), {"size": (4, 2), "factors": (0.5, 0.5)}, gradient=False),
+        Sample((uniform(4, 7),), {"size": (4, 6), "factors": (0.5, 1.5)}, gradient=False),
     ),
     bad=(
         BadCall("empty picture", (_bytes(0, 4, 3),), ShapeError, {"size": (2, 2)}),

@@ -46,13 +46,20 @@ def _check_image(name: str, image: Array) -> None:
 # --- resize --------------------------------------------------------------------------------------
 
 
-def resize_image(image: Array, *, size: tuple[int, int], interpolation: str) -> Array:
+def resize_image(
+    image: Array,
+    *,
+    size: tuple[int, int],
+    interpolation: str,
+    factors: tuple[float, float] | None = None,
+) -> Array:
     """Return the picture scaled to `size` (width, height).
 
     Args:
         image: (H, W) or (H, W, C); uint8, uint16, int16, float32 or float64.
         size: target (width, height).
         interpolation: `nearest` or `linear`, with half-pixel centres for linear.
+        factors: by how much positions are scaled, where the rounded size says it less exactly.
 
     Raises:
         ShapeError: an empty picture, or a side below 1.    DTypeError: another element type.
@@ -62,8 +69,11 @@ def resize_image(image: Array, *, size: tuple[int, int], interpolation: str) -> 
     if width < 1 or height < 1:
         raise ShapeError(f"resize: target size {size}, expected a width and height of at least 1.")
     rows, columns = image.shape[:2]
+    across, down = factors or (width / columns, height / rows)
+    if (rows, columns) == (height, width):
+        across = down = 1.0
     if interpolation == "nearest":
-        y, x = nearest_places(rows, height), nearest_places(columns, width)
+        y, x = nearest_places(rows, height, down), nearest_places(columns, width, across)
         result: Array = image[y[:, None], x[None, :]]
         return result
     if image.dtype not in (np.uint8, np.uint16, np.int16, np.float32, np.float64):
@@ -72,35 +82,63 @@ def resize_image(image: Array, *, size: tuple[int, int], interpolation: str) -> 
         )
     if (rows, columns) == (height, width):
         return np.array(image)
-    if image.dtype == np.uint8:
-        if rows == 2 * height and columns == 2 * width:
-            return _halved(image)
-        return _linear_bytes(image, width, height)
-    return _linear_floats(image, width, height)
+    if across == down == 0.5 and (factors or image.dtype == np.uint8):
+        return _halved(image, width, height)
+    bytes_ = image.dtype == np.uint8
+    taps = (
+        linear_taps(columns, width, across, clamp=True),
+        linear_taps(rows, height, down, clamp=not bytes_),
+    )
+    return _linear_bytes(image, *taps) if bytes_ else _linear_floats(image, *taps)
 
 
-def _halved(image: Array) -> Array:
-    """Return the mean of blocks of two by two, which is what OpenCV does for a factor of two."""
-    wide = image.astype(np.uint16)
-    total = wide[0::2, 0::2] + wide[0::2, 1::2] + wide[1::2, 0::2] + wide[1::2, 1::2]
-    result: Array = ((total + 2) >> 2).astype(np.uint8)
+def _halved(image: Array, width: int, height: int) -> Array:
+    """Return the mean of blocks of two by two, which is what OpenCV does for a factor of two.
+
+    A last row or column of blocks that hang over the edge averages the pixels there are; pixels
+    beyond the last block are left out.
+    """
+    image = image[: 2 * height, : 2 * width]
+    rows, columns = image.shape[:2]
+    whole = np.int64 if image.dtype.kind in "iu" else image.dtype
+    hanging = [(0, 2 * height - rows), (0, 2 * width - columns)]
+    padded = np.pad(image.astype(whole), hanging + [(0, 0)] * (image.ndim - 2))
+    total = padded[0::2, 0::2] + padded[0::2, 1::2] + padded[1::2, 0::2] + padded[1::2, 1::2]
+    if image.dtype.kind not in "iu":
+        counts = np.pad(np.ones((rows, columns), whole), hanging)
+        present = counts[0::2, 0::2] + counts[0::2, 1::2] + counts[1::2, 0::2] + counts[1::2, 1::2]
+        shares: Array = total / present.reshape(height, width, *[1] * (image.ndim - 2))
+        return shares.astype(image.dtype)
+    result = (total + 2) >> 2
+    if 2 * width > columns:
+        inside = np.minimum(rows - 2 * np.arange(height), 2)
+        result[:, -1] = np.rint(total[:, -1] / inside.reshape(-1, *[1] * (image.ndim - 2)))
+    if 2 * height > rows:
+        inside = np.minimum(columns - 2 * np.arange(width), 2)
+        result[-1] = np.rint(total[-1] / inside.reshape(-1, *[1] * (image.ndim - 2)))
+    averages: Array = result.astype(image.dtype)
+    return averages
+
+
+def nearest_places(length: int, count: int, factor: float | None = None) -> Array:
+    """Return the source position that each of `count` output positions copies."""
+    # The reciprocal of a ratio, not the ratio: its rounding decides some pixels.
+    scale = 1.0 / (count / length if factor is None else factor)
+    places = np.floor(np.arange(count) * scale).astype(np.int64)
+    result: Array = np.minimum(places, length - 1)
     return result
 
 
-def nearest_places(length: int, count: int) -> Array:
-    """Return the source position that each of `count` output positions copies."""
-    # The reciprocal of a ratio, not the ratio: its rounding decides some pixels.
-    places = np.floor(np.arange(count) * (1.0 / (count / length))).astype(np.int64)
-    return np.minimum(places, length - 1)
-
-
-def linear_taps(length: int, count: int, *, clamp: bool) -> tuple[Array, Array]:
+def linear_taps(
+    length: int, count: int, factor: float | None = None, *, clamp: bool
+) -> tuple[Array, Array]:
     """Return the lower source position and the float32 weight of the upper one.
 
     Horizontally OpenCV replaces positions outside by the edge with weight 0; vertically it clamps
     the rows and keeps the weights.
     """
-    scale = 1.0 / (count / length)  # the reciprocal of the ratio, as OpenCV rounds it
+    # The reciprocal of the ratio, as OpenCV rounds it.
+    scale = 1.0 / (count / length if factor is None else factor)
     source = ((np.arange(count) + 0.5) * scale - 0.5).astype(np.float32)
     low = np.floor(source).astype(np.int64)
     weight = source - low.astype(np.float32)
@@ -119,10 +157,9 @@ def fixed_weights(weight: Array) -> tuple[Array, Array]:
     return lower, upper
 
 
-def _linear_bytes(image: Array, width: int, height: int) -> Array:
+def _linear_bytes(image: Array, across_taps: Any, down_taps: Any) -> Array:
     rows, columns = image.shape[:2]
-    x, wx = linear_taps(columns, width, clamp=True)
-    y, wy = linear_taps(rows, height, clamp=False)
+    (x, wx), (y, wy) = across_taps, down_taps
     left, right = fixed_weights(wx)
     top, bottom = fixed_weights(wy)
     tail = (1,) * (image.ndim - 2)
@@ -137,10 +174,9 @@ def _linear_bytes(image: Array, width: int, height: int) -> Array:
     return result
 
 
-def _linear_floats(image: Array, width: int, height: int) -> Array:
+def _linear_floats(image: Array, across_taps: Any, down_taps: Any) -> Array:
     rows, columns = image.shape[:2]
-    x, wx = linear_taps(columns, width, clamp=True)
-    y, wy = linear_taps(rows, height, clamp=True)
+    (x, wx), (y, wy) = across_taps, down_taps
     tail = (1,) * (image.ndim - 2)
     work = np.float64 if image.dtype == np.float64 else np.float32
     wide = image.astype(work)
