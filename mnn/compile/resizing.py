@@ -8,19 +8,18 @@ what moves results (channels turned, axes in another order, parts cut out) costs
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from mnn.codegen.kernel import Call, Epilogue, Tensor, contiguous
 from mnn.codegen.target import Target
-from mnn.codegen.templates import resize
-from mnn.codegen.templates.resize import COPY, FIXED, FLOAT32, FLOAT64, Taps
+from mnn.codegen.templates.taps import COPY, FIXED, FLOAT32, FLOAT64, Taps
 from mnn.compile.flow import Flow, Value
 from mnn.compile.strides import memory_order, reshaped
 from mnn.ops.reference.picture import fixed_weights, linear_taps, nearest_places
 from mnn.ops.reference.resize import axis_table
+from mnn.records import dataclass, replace
 
 __all__ = ["Interpolation", "PictureScaling", "Resized", "Rule", "make_resize"]
 
@@ -225,6 +224,8 @@ class Resized:
 
     def calls(self, output: Tensor, target: Target, epilogue: Epilogue | None) -> list[Call]:
         """Return the calls that store the results."""
+        from mnn.codegen.templates import resize
+
         names = () if epilogue is None else (each.name for each in epilogue.program.steps)
         return resize.lower(
             self.source,

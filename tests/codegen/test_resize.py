@@ -15,7 +15,7 @@ from mnn.codegen.kernel import CONSTANT, INPUT, OUTPUT, Buffer, Call, Epilogue, 
 from mnn.codegen.program import CAST, Program, Step
 from mnn.codegen.target import TARGETS
 from mnn.codegen.templates import resize
-from mnn.codegen.templates.resize import Taps
+from mnn.codegen.templates.taps import Taps
 from mnn.compile.resizing import Interpolation, PictureScaling, Rule
 from mnn.errors import CodegenError
 from mnn.ops.reference.picture import resize_image

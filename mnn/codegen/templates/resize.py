@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,19 +17,13 @@ from mnn.codegen.kernel import Buffer, Call, Epilogue, Pointer, Slot, Tensor, co
 from mnn.codegen.program import Program
 from mnn.codegen.target import Target
 from mnn.codegen.templates import loops
-from mnn.codegen.templates.resize_across import (
-    COPY,
-    FIXED,
-    FLOAT32,
-    FLOAT64,
-    Pixels,
-    Row,
-    turn_pixels,
-)
+from mnn.codegen.templates.resize_across import Pixels, Row, turn_pixels
 from mnn.codegen.templates.resize_rows import ResizeKernel
+from mnn.codegen.templates.taps import COPY, FIXED, FLOAT32, FLOAT64, Taps
 from mnn.errors import CodegenError
+from mnn.records import replace
 
-__all__ = ["COPY", "FIXED", "FLOAT32", "FLOAT64", "Taps", "lower"]
+__all__ = ["lower"]
 
 Array = np.ndarray[Any, Any]
 
@@ -41,33 +34,6 @@ _UNCACHED = 1 << 24
 _LINE = 64
 _FEWEST_ROWS = 8
 """Rows of a chunk: at its start, source rows are resized that another chunk resized, too."""
-
-
-@dataclass(frozen=True, eq=False)
-class Taps:
-    """Where the positions of an axis read.
-
-    Attributes:
-        places: (positions, taps) source positions, inside the axis.
-        weights: the same shape; whole numbers in 11 bits for FIXED, of no meaning for COPY.
-    """
-
-    places: Array
-    weights: Array
-
-    def part(self, start: int, step: int, count: int) -> Taps:
-        """Return the taps of the positions start, start + step, ..."""
-        chosen = start + step * np.arange(count)
-        return Taps(self.places[chosen], self.weights[chosen])
-
-    def mirrored(self, length: int) -> Taps:
-        """Return the taps for a source axis of that length in reverse order."""
-        return Taps(length - 1 - self.places, self.weights)
-
-    @property
-    def count(self) -> int:
-        """Taps of a position."""
-        return int(self.places.shape[1])
 
 
 def lower(

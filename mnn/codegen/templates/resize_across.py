@@ -7,7 +7,6 @@ because fixed point sums of pairs are one instruction; floats padded to a power 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,12 +28,10 @@ from mnn.codegen.builder import (
 from mnn.codegen.target import Target
 from mnn.codegen.templates.access import memory_type
 from mnn.codegen.templates.shuffles import joined
+from mnn.codegen.templates.taps import COPY, FIXED, FLOAT32, FLOAT64
+from mnn.records import dataclass
 
 __all__ = [
-    "COPY",
-    "FIXED",
-    "FLOAT32",
-    "FLOAT64",
     "Across",
     "Pixels",
     "Row",
@@ -42,9 +39,6 @@ __all__ = [
     "turn_pixels",
     "weighted",
 ]
-
-FIXED, COPY, FLOAT32, FLOAT64 = "fixed", "copy", "float32", "float64"
-"""Arithmetics: OpenCV's for bytes, with weights of 11 bits; none; that of floats."""
 
 _INTEGERS = {1: I8, 2: I16, 4: I32, 8: I64}
 _HALF = 16

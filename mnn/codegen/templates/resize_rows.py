@@ -7,7 +7,6 @@ long as output rows need it: its place is its number modulo the number of taps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,10 @@ from mnn.codegen.kernel import Kernel
 from mnn.codegen.program import Program
 from mnn.codegen.target import Target
 from mnn.codegen.templates.access import computed, in_memory, memory_type
-from mnn.codegen.templates.resize_across import COPY, FIXED, Across, Row, listed, weighted
+from mnn.codegen.templates.resize_across import Across, Row, listed, weighted
+from mnn.codegen.templates.taps import COPY, FIXED
 from mnn.codegen.templates.window import split
+from mnn.records import dataclass
 
 __all__ = ["ResizeKernel"]
 
