@@ -15,7 +15,7 @@ from mnn.codegen.target import TARGETS, host_target
 from mnn.codegen.templates import conv
 from mnn.errors import CodegenError
 from mnn.ops.reference import conv as reference
-from tests.codegen.convolving import check, labels
+from tests.codegen.convolving import add_scale_clip, check, labels
 from tests.codegen.imaging import RUNNABLE, channels_last, emit_all, result
 from tests.codegen.running import filled, run
 
@@ -275,6 +275,35 @@ def test_long_epilogues_and_other_types(
     (found,) = run(calls, [(source, x)], [out], target=TARGETS[target])
     expected = 100 / (1 + np.exp(-sums))
     np.testing.assert_allclose(found, expected, atol=1.001 if dtype == "uint8" else 1e-2)
+
+
+@pytest.mark.parametrize("channels", [3, 16])
+def test_repeated_and_scattered_operands(channels: int) -> None:
+    """One number is the bias of all channels; input and residual repeat, or lie in planes."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((2, 1, 6, 7)).astype(np.float32)
+    weight = rng.standard_normal((20, channels, 3, 3)).astype(np.float32)
+    bias = np.array([0.5], np.float32)
+    added = rng.standard_normal((2, 20, 1, 7)).astype(np.float32)
+    scale = rng.standard_normal((1, 20, 6, 7)).astype(np.float32)
+    attributes: dict[str, Any] = {"stride": (1, 1), "dilation": (1, 1), "pads": ONE, "groups": 1}
+    wide = np.broadcast_to(x.astype(np.float64), (2, channels, 6, 7))
+    sums = reference.conv(wide, weight, np.full(20, 0.5), **attributes)
+    source, summand, residual = filled(x), filled(bias), filled(added)
+    factor, out = filled(scale, CONSTANT), result(sums.shape)
+    calls = conv.lower(
+        source.broadcast(wide.shape),
+        filled(weight, CONSTANT),
+        out,
+        TARGETS["avx2"],
+        bias=summand.broadcast((20,)),
+        epilogue=add_scale_clip(residual, factor),
+        **attributes,
+    )
+    inputs = [(source, x), (summand, bias), (residual, added)]
+    (found,) = run(calls, inputs, [out], target=TARGETS["avx2"])
+    expected = np.minimum((sums + added) * scale, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_what_is_refused() -> None:

@@ -225,6 +225,17 @@ def test_slices_of_wider_buffers() -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_repeated_channels() -> None:
+    x = np.random.default_rng(7).standard_normal((1, 1, 6, 6)).astype(np.float32)
+    window: dict[str, Any] = {"kernel": (2, 2), "stride": (2, 2), "pads": ((0, 0), (0, 0))}
+    source, out = filled(x), result((1, 20, 3, 3))
+    wide = source.broadcast((1, 20, 6, 6))
+    calls = pool.lower(wide, out, TARGETS["avx2"], kind="max", **window)
+    (found,) = run(calls, [(source, x)], [out], target=TARGETS["avx2"])
+    expected = np.broadcast_to(reference.max_pool(x, **window), found.shape)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_what_is_refused() -> None:
     half = channels_last(np.zeros((1, 2, 4, 4), np.float16))
     window: dict[str, Any] = {"kernel": (2, 2), "stride": (2, 2), "pads": ((0, 0), (0, 0))}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from mnn.codegen.kernel import CONSTANT, Buffer, Call, Epilogue, Tensor, contiguous
+from mnn.codegen.kernel import Buffer, Call, Epilogue, Tensor, contiguous
 from mnn.codegen.target import Target
 from mnn.codegen.templates import conv_dots, conv_rows, depthwise, gemm, relayout, winograd
 from mnn.codegen.templates.convolution import Convolution
@@ -23,6 +22,7 @@ from mnn.codegen.templates.window import (
     window_of,
 )
 from mnn.errors import CodegenError
+from mnn.records import dataclass, replace
 
 __all__ = ["lower", "lower_transpose"]
 
@@ -229,7 +229,8 @@ class _Job:
         self.out = goal
         if epilogue is not None:
             operands = [
-                self._neighbouring(images(each.broadcast(out.shape))) for each in epilogue.operands
+                self._neighbouring(images(each.broadcast(out.shape)), repeated=True)
+                for each in epilogue.operands
             ]
             epilogue = replace(epilogue, operands=tuple(operands))
         self.ending, self.operands = image_ending(epilogue, goal)
@@ -239,13 +240,13 @@ class _Job:
                 "equal types. Add a cast to the epilogue."
             )
 
-    def _neighbouring(self, tensor: Tensor) -> Tensor:
-        """Return a tensor whose last axis are neighbours, copied if need be."""
-        if tensor.strides[-1] == 0 and len(tensor.shape) > 1:
-            return tensor
-        if tensor.is_constant and tensor.shape[-1] > 1 and tensor.strides[-1] != 1:
-            return _copied_constant(tensor)
-        made, calls = relayout.neighbouring(tensor, self.target)
+    def _neighbouring(self, tensor: Tensor, *, repeated: bool = False) -> Tensor:
+        """Return a tensor whose last axis are neighbours, copied if need be.
+
+        Args:
+            repeated: a single element for the whole axis is good, too.
+        """
+        made, calls = relayout.neighbouring(tensor, self.target, repeated=repeated)
         self.before += calls
         return made
 
@@ -274,12 +275,6 @@ class _Job:
     def calls(self) -> list[Call]:
         """Return all calls in order."""
         return [*self.before, *self.convolutions, *self.after]
-
-
-def _copied_constant(tensor: Tensor) -> Tensor:
-    size = tensor.size * tensor.dtype.itemsize
-    room = Buffer(size, CONSTANT, make=lambda: np.ascontiguousarray(tensor.array()))
-    return contiguous(room, tensor.shape, tensor.dtype)
 
 
 def _chosen(problem: Convolution) -> list[Call]:

@@ -7,7 +7,6 @@ added up at the end.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +21,7 @@ from mnn.codegen.templates.dots import sums_of_lanes
 from mnn.codegen.templates.epilogue import load_columns
 from mnn.codegen.templates.packing import Panels
 from mnn.codegen.templates.tile import Tile
-from mnn.records import dataclass
+from mnn.records import dataclass, replace
 
 __all__ = ["DotsKernel", "lower", "suits"]
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +18,17 @@ import numpy as np
 
 from mnn.codegen.body import Body
 from mnn.codegen.builder import F32, I64, Function, Index, Module, Value, vector
-from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot, Tensor, contiguous
+from mnn.codegen.kernel import (
+    CONSTANT,
+    TEMPORARY,
+    Buffer,
+    Call,
+    Kernel,
+    Pointer,
+    Slot,
+    Tensor,
+    contiguous,
+)
 from mnn.codegen.target import Target
 from mnn.codegen.templates import relayout
 from mnn.codegen.templates.convolution import (
@@ -41,6 +50,7 @@ from mnn.codegen.templates.tile import (
 )
 from mnn.codegen.templates.tiled import tile_of
 from mnn.codegen.templates.window import split
+from mnn.records import dataclass, replace
 
 __all__ = ["RowsItem", "RowsKernel", "RowsPlan", "lower", "reads_planes"]
 
@@ -250,18 +260,13 @@ class RowsPlan:
         groups, outputs = weight.shape[:2]
         order = (0, 2, 3, 4, 5, 1) if self.planar else (0, 3, 4, 5, 2, 1)
         shape = (groups, self.terms * (4 // self.size), outputs)
-        calls: list[Call] = []
+        kind = CONSTANT if weight.is_constant else TEMPORARY
+        room = Buffer(4 * math.prod(shape), kind, name="weights")
+        moved = weight.permuted(order)
+        calls = relayout.lower(moved, contiguous(room, moved.shape, _FLOAT), target)
         if weight.is_constant:
-            size = 4 * math.prod(shape)
-            room = Buffer(
-                size,
-                CONSTANT,
-                make=lambda: np.ascontiguousarray(weight.array().transpose(order)).reshape(shape),
-            )
-        else:
-            room = Buffer(4 * math.prod(shape), name="weights")
-            moved = weight.permuted(order)
-            calls = relayout.lower(moved, contiguous(room, moved.shape, _FLOAT), target)
+            room.compute_by(calls, target)
+            calls = []
         packed, more = pack(contiguous(room, shape, _FLOAT), self.panels, target, self.product)
         return Pointer(packed), [*calls, *more]
 

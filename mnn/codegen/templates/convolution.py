@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +13,7 @@ from mnn.codegen.target import Target
 from mnn.codegen.templates.epilogue import Ending
 from mnn.codegen.templates.tile import Rows
 from mnn.codegen.templates.window import Window
+from mnn.records import dataclass
 
 __all__ = ["Convolution", "PatchRows", "largest_power", "operand_fields", "operand_rows"]
 

@@ -8,7 +8,6 @@ table of addresses, in which pixels outside are a line of zeros.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +28,7 @@ from mnn.codegen.templates.convolution import (
 from mnn.codegen.templates.epilogue import Ending
 from mnn.codegen.templates.tile import Tile
 from mnn.codegen.templates.window import split
+from mnn.records import dataclass
 
 __all__ = ["DepthwiseKernel", "lower", "suits"]
 

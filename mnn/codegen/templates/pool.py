@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +29,7 @@ from mnn.codegen.templates.window import (
     window_of,
 )
 from mnn.errors import CodegenError
+from mnn.records import dataclass, replace
 
 __all__ = ["PlaneKernel", "PoolKernel", "lower"]
 
@@ -73,7 +73,7 @@ def lower(
     window = window_of(kernel, stride, [1] * len(kernel), pads)
     ends = window_of(kernel, stride, [1] * len(kernel), [(end, 0) for _, end in pads]).begin
     source, goal = channels_last(images(x)), channels_last(images(out))
-    source, before = relayout.neighbouring(source, target)
+    source, before = relayout.neighbouring(source, target, repeated=False)
     after: list[Call] = []
     if goal.strides[-1] != 1:
         room = Buffer(goal.size * goal.dtype.itemsize, name="pool")

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import numpy as np
 
 from mnn.codegen.builder import I8, I16, I32, I64, Function, Index, Module, Value, vector
-from mnn.codegen.kernel import Buffer, Call, Kernel, Tensor, contiguous
+from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Tensor, contiguous
 from mnn.codegen.target import Target
 from mnn.codegen.templates.shuffles import transposed
 from mnn.codegen.templates.window import split
 from mnn.errors import CodegenError
+from mnn.records import dataclass, replace
 
 __all__ = ["RelayoutKernel", "lower", "neighbouring"]
 
@@ -79,16 +81,29 @@ def lower(source: Tensor, target_tensor: Tensor, target: Target) -> list[Call]:
     ]
 
 
-def neighbouring(tensor: Tensor, target: Target) -> tuple[Tensor, list[Call]]:
+def neighbouring(
+    tensor: Tensor, target: Target, *, repeated: bool = True
+) -> tuple[Tensor, list[Call]]:
     """Return a tensor of the same elements whose last axis are neighbours, and calls that make it.
 
-    The tensor itself where it is so already.
+    The tensor itself where it is so already; what is repeated along other axes is copied once.
+
+    Args:
+        repeated: a single element for the whole last axis is good, too.
     """
-    if tensor.shape[-1] == 1 or tensor.strides[-1] in (0, 1) or not tensor.size:
+    step = tensor.strides[-1]
+    if tensor.shape[-1] == 1 or step == 1 or (repeated and step == 0) or not tensor.size:
         return tensor, []
-    room = Buffer(tensor.size * tensor.dtype.itemsize, name="relayout")
-    made = contiguous(room, tensor.shape, tensor.dtype)
-    return made, lower(tensor, made, target)
+    shape = [
+        size if stride else 1 for size, stride in zip(tensor.shape, tensor.strides, strict=True)
+    ]
+    single = replace(tensor, shape=(*shape[:-1], tensor.shape[-1]))
+    size = single.size * tensor.dtype.itemsize
+    if tensor.is_constant:
+        room = Buffer(size, CONSTANT, make=lambda: np.ascontiguousarray(single.array()))
+        return contiguous(room, single.shape, tensor.dtype).broadcast(tensor.shape), []
+    made = contiguous(Buffer(size, name="neighbours"), single.shape, tensor.dtype)
+    return made.broadcast(tensor.shape), lower(single, made, target)
 
 
 def _merged(source: Tensor, target: Tensor) -> list[tuple[int, int, int]]:

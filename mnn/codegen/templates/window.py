@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from mnn.codegen.builder import Function, Index
 from mnn.codegen.kernel import Epilogue, Tensor
 from mnn.codegen.templates.epilogue import Ending, ending_of
 from mnn.errors import CodegenError
+from mnn.records import dataclass, replace
 
 __all__ = [
     "Triple",

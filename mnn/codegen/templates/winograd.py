@@ -9,7 +9,6 @@ outside are a line of zeros.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,6 +29,7 @@ from mnn.codegen.templates.winograd_matrices import (
     input_rows,
     output_rows,
 )
+from mnn.records import dataclass, replace
 
 __all__ = ["WinogradKernel", "best_size", "fits", "lower"]
 
