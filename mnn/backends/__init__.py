@@ -22,9 +22,9 @@ def _compiled() -> Executor:
     except CodegenError as problem:
         _logger.info("everything runs on NumPy: %s", problem)
         return ReferenceBackend()
-    from mnn.backends.compiled import CompiledBackend
+    from mnn.backends.planned import PlannedBackend
 
-    return CompiledBackend()
+    return PlannedBackend()
 
 
 register_executor("reference", ReferenceBackend)

@@ -151,7 +151,11 @@ class Prepared:
         arguments = [Ref(node, 0) for node in (*graph.inputs, *self.variable)]
         constants = {node: cell.value(node.names.get(0, "")) for node, cell in fixed.items()}
         self.segment = Segment(
-            needed_nodes(nodes, graph.outputs, inputs), graph.outputs, arguments, constants
+            needed_nodes(nodes, graph.outputs, inputs),
+            graph.outputs,
+            arguments,
+            constants,
+            None if written or self.variable else graph.origin,
         )
 
     def written(self) -> frozenset[Node]:

@@ -16,8 +16,8 @@ from mnn.codegen.cache import KeyMaker, ObjectCache
 
 __all__ = ["COVERED", "Snapshot", "generator_digest", "take_snapshot"]
 
-COVERED = ("codegen", "ops", "expr", "compile", "backends")
-"""Packages inside of `mnn` whose files shape kernels."""
+COVERED = ("codegen", "ops", "expr", "compile", "backends", "format")
+"""Packages inside of `mnn` whose files shape kernels and plans."""
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Other covered packages may have been imported a moment before this one.
@@ -46,7 +46,7 @@ def generator_digest(
         snapshot: the files.
         started: when this process began to import them, in seconds.
     """
-    if not snapshot or max(each[2] for each in snapshot) / 1e9 >= started:
+    if not snapshot or max(max(each[2:4]) for each in snapshot) / 1e9 >= started:
         return None
     key = KeyMaker(["sources", repr(snapshot)]).key("")
     stored = cache.get(key)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from mnn.expr.enums import data_format
 from mnn.expr.node import Node, Ref, make_node, walk
+from mnn.records import dataclass
 
-__all__ = ["Graph", "rebuild"]
+__all__ = ["DeferredGraph", "Graph", "Origin", "rebuild"]
 
 Array = np.ndarray[Any, Any]
 
@@ -51,20 +54,55 @@ def _own_refs(node: Node) -> list[Ref]:
     return [Ref(node, index) for index in range(len(node.types))]
 
 
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where a graph comes from, when other processes can meet the same one.
+
+    Attributes:
+        key: tells this graph from all others.
+        files: the mapped files that its constants are parts of.
+    """
+
+    key: bytes
+    files: tuple[memoryview, ...]
+
+
 class Graph:
     """A function from inputs to outputs: a loaded model, or the body of a control-flow operator.
 
     Attributes:
         inputs: INPUT leaves in call order.
         outputs: results in order.
+        origin: where it comes from, None for graphs that only this process knows.
     """
 
-    __slots__ = ("_plans", "inputs", "outputs")
+    __slots__ = ("_plans", "inputs", "origin", "outputs")
 
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Ref]) -> None:
+    inputs: tuple[Node, ...]
+    outputs: tuple[Ref, ...]
+
+    def __init__(
+        self, inputs: Sequence[Node], outputs: Sequence[Ref], origin: Origin | None = None
+    ) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
+        self.origin = origin
         self._plans: dict[str, Any] = {}
+
+    @property
+    def formats(self) -> tuple[data_format, ...]:
+        """Meaning of the dimensions of each output."""
+        return tuple([ref.node.types[ref.port].format for ref in self.outputs])
+
+    @property
+    def trainable(self) -> bool:
+        """True when a trainable value has an influence on an output."""
+        return any(ref.node.trainable for ref in self.outputs)
+
+    @property
+    def is_made(self) -> bool:
+        """True when its nodes exist."""
+        return True
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """Return the outputs for `arrays`, one per input, in order."""
@@ -91,3 +129,66 @@ class Graph:
     def leaves(self) -> list[Node]:
         """Return every leaf that the outputs depend on, inputs included."""
         return [node for node in walk(self.outputs) if node.is_leaf]
+
+
+class DeferredGraph(Graph):
+    """A graph without trainable values whose nodes are made when they are asked for.
+
+    Args:
+        inputs: leaves of the types that the graph's own inputs will have.
+        formats: see `Graph`.
+        origin: where it comes from.
+        make: returns the graph; called at most once, from any thread.
+    """
+
+    __slots__ = ("_formats", "_given", "_lock", "_made", "_make")
+
+    def __init__(
+        self,
+        inputs: Sequence[Node],
+        formats: Sequence[data_format],
+        origin: Origin,
+        make: Callable[[], Graph],
+    ) -> None:
+        self.origin = origin
+        self._plans = {}
+        self._given = tuple(inputs)
+        self._formats = tuple(formats)
+        self._make = make
+        self._made: Graph | None = None
+        self._lock = threading.Lock()
+
+    def _graph(self) -> Graph:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:  # type: ignore[override]
+        """The inputs: those of the nodes as soon as there are nodes."""
+        return self._given if self._made is None else self._made.inputs
+
+    @property
+    def outputs(self) -> tuple[Ref, ...]:  # type: ignore[override]
+        """The outputs; makes the nodes."""
+        return self._graph().outputs
+
+    @property
+    def formats(self) -> tuple[data_format, ...]:
+        """Meaning of the dimensions of each output."""
+        return self._formats
+
+    @property
+    def trainable(self) -> bool:
+        """False."""
+        return False
+
+    @property
+    def is_made(self) -> bool:
+        """True when the nodes exist."""
+        return self._made is not None
+
+    def bind(self, values: Sequence[Ref], *, unique: bool = False) -> list[Ref]:
+        """Return the outputs as nodes over `values` instead of this graph's inputs."""
+        return self._graph().bind(values, unique=unique)

@@ -11,29 +11,37 @@ import numpy as np
 
 from mnn.errors import FormatError
 
-__all__ = ["ExternalFile", "external_path"]
+__all__ = ["ExternalFile", "path_of_weights"]
 
 Array = np.ndarray[Any, Any]
 
 
-def external_path(model_path: str | os.PathLike[str]) -> str:
+def path_of_weights(model_path: str | os.PathLike[str]) -> str:
     """Return the path of a model's weight file."""
     return os.fspath(model_path) + ".weight"
 
 
 class ExternalFile:
-    """A weight file, opened when the first array is asked for, and memory-mapped."""
+    """A weight file, opened when the first array is asked for, and memory-mapped.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    Args:
+        path: of the file.
+        mapped: its content, when it is mapped already.
+
+    Attributes:
+        mapped: its content, None as long as nobody has asked for an array.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], mapped: memoryview | None = None) -> None:
         self.path = os.fspath(path)
-        self._data: memoryview | None = None
+        self.mapped = mapped
 
     def _open(self) -> memoryview:
-        if self._data is None:
+        if self.mapped is None:
             try:
                 with open(self.path, "rb") as file:
                     size = os.fstat(file.fileno()).st_size
-                    self._data = (
+                    self.mapped = (
                         memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
                         if size
                         else memoryview(b"")
@@ -43,7 +51,7 @@ class ExternalFile:
                     f"the model keeps its weights in {self.path}, which does not exist. "
                     "Put the file beside the model, or name it with set_external()."
                 ) from error
-        return self._data
+        return self.mapped
 
     def chunks(self, external: Any, count: int) -> list[memoryview]:
         """Return the byte ranges of an `external` vector: an offset, then sizes of chunks.

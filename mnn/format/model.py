@@ -13,7 +13,7 @@ from mnn.expr.node import Node, Ref, walk
 from mnn.expr.trace import input_leaf
 from mnn.format.decode import LoadedGraph, decode_net
 from mnn.format.dump import describe_net
-from mnn.format.external import ExternalFile, external_path
+from mnn.format.external import ExternalFile, path_of_weights
 from mnn.format.opaque import Opaque
 from mnn.format.reader import read_net
 
@@ -26,10 +26,12 @@ class Model:
 
     Attributes:
         graph: its graph and tensors.    path: where it came from.
+        external: its weight file, or None.
     """
 
     graph: LoadedGraph
     path: str
+    external: ExternalFile | None = None
 
     @property
     def version(self) -> str:
@@ -45,6 +47,12 @@ class Model:
     def describe(self) -> dict[str, Any]:
         """Return a summary of the file."""
         return describe_net(self.graph.net)
+
+    @property
+    def files(self) -> list[memoryview]:
+        """The mapped files whose bytes are weights, or bytes that were given."""
+        weights = self.external.mapped if self.external is not None else None
+        return [self.graph.net.whole_file, *([] if weights is None else [weights])]
 
     def select(
         self, input_names: Sequence[str], output_names: Sequence[str]
@@ -110,24 +118,31 @@ def _cut(refs: Sequence[Ref], names: Sequence[str]) -> tuple[list[Node], dict[No
     return leaves, replacements
 
 
-def load_model(file: str | os.PathLike[str] | bytes, *, external_path: str | None = None) -> Model:
+def load_model(
+    file: str | os.PathLike[str] | bytes | memoryview,
+    *,
+    external_path: str | None = None,
+    external: ExternalFile | None = None,
+) -> Model:
     """Return a file's graph.
 
     Args:
         file: path, or the bytes of a file.
         external_path: weight file, by default the path with `.weight` appended.
+        external: the weight file itself.
 
     Raises:
         OSError: the file cannot be read.    FormatError: it is damaged.
     """
-    return Model(*_decoded(file, external_path))
-
-
-def _decoded(file: str | os.PathLike[str] | bytes, external: str | None) -> tuple[LoadedGraph, str]:
     if isinstance(file, (bytes, bytearray, memoryview)):
-        reader = ExternalFile(external) if external else None
-        return decode_net(read_net(file), reader), "model"
-    path = os.fspath(file)
-    if not isinstance(path, str):
-        raise DTypeError(f"load: found {type(file).__name__}, expected a path.")
-    return decode_net(read_net(path), ExternalFile(external or external_path(path))), path
+        path = "model"
+        if external is None and external_path:
+            external = ExternalFile(external_path)
+    else:
+        path = os.fspath(file)
+        if not isinstance(path, str):
+            raise DTypeError(f"load: found {type(file).__name__}, expected a path.")
+        file = path
+        if external is None:
+            external = ExternalFile(external_path or path_of_weights(path))
+    return Model(decode_net(read_net(file), external), path, external)

@@ -46,7 +46,8 @@ class Table:
     @property
     def whole_file(self) -> memoryview:
         """All bytes of the file."""
-        return self._buffer
+        found: memoryview = self._buffer
+        return found
 
     @property
     def table_name(self) -> str:

@@ -19,6 +19,8 @@ from mnn.expr.symbols import Symbol, shape_numbers
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var, capture, var_of
 from mnn.nn.module import Module
+from mnn.nn.remembered import KnownFiles, Recalled
+from mnn.records import replace
 from mnn.nn.runtime import RuntimeConfig, RuntimeManager, create_runtime_manager
 from mnn.ops.convert import convert, relabel
 from mnn.ops.operands import array_of
@@ -49,9 +51,10 @@ class LoadedModule(Module):
         self._info = dict(info or {})
         self._shape_mutable = shape_mutable
         self._runtime = runtime
-        for number, node in enumerate(walk(graph.outputs)):
-            if node.kind == TRAINABLE:
-                self._own[f"parameter{number}"] = var_of(Ref(node, 0))
+        if graph.trainable:
+            for number, node in enumerate(walk(graph.outputs)):
+                if node.kind == TRAINABLE:
+                    self._own[f"parameter{number}"] = var_of(Ref(node, 0))
 
     def forward(self, *inputs: Any) -> Any:
         """Return the outputs.
@@ -112,8 +115,8 @@ class LoadedModule(Module):
             precision=settings.precision.name.lower(),
         )
         return [
-            Var(_own(array), ref.type.format)
-            for array, ref in zip(arrays, self._graph.outputs, strict=True)
+            Var(_own(array), format)
+            for array, format in zip(arrays, self._graph.formats, strict=True)
         ]
 
     def _unfitting(self, fitted: Sequence[Var], error: ShapeError) -> str:
@@ -129,7 +132,7 @@ class LoadedModule(Module):
         )
 
     def _trainable(self) -> bool:
-        return any(ref.node.trainable for ref in self._graph.outputs)
+        return self._graph.trainable
 
     def _fitted(self, value: Any, node: Node, name: str) -> Var:
         declared = node.types[0]
@@ -170,14 +173,16 @@ class LoadedModule(Module):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> LoadedModule:
         """Return a copy; constants are shared (nobody writes them), trained values are not."""
-        replacements = {
-            node: [Ref(_copied(node), 0)]
-            for node in walk(self._graph.outputs)
-            if node.kind == TRAINABLE
-        }
-        outputs = rebuild(self._graph.outputs, replacements)
+        graph = self._graph
+        if graph.trainable:
+            replacements = {
+                node: [Ref(_copied(node), 0)]
+                for node in walk(graph.outputs)
+                if node.kind == TRAINABLE
+            }
+            graph = Graph(graph.inputs, rebuild(graph.outputs, replacements))
         twin = LoadedModule(
-            Graph(self._graph.inputs, outputs),
+            graph,
             self._input_names,
             self._output_names,
             info=copy.deepcopy(self._info, memo),
@@ -299,23 +304,41 @@ def load_module_from_file(
         SettingError: a setting has an unknown name or value.
         UnsupportedError: the outputs need operators that are not supported; all are named.
     """
-    from mnn.format.model import load_model
-
     runtime = _runtime(
         runtime_manager, backend, memory_mode, power_mode, precision_mode, thread_num
     )
     input_names = _name_list("input_names", input_names)
     output_names = _name_list("output_names", output_names)
-    model = load_model(file, external_path=runtime.external_path or None)
-    graph, inputs, outputs = model.select(input_names, output_names)
+    found = _found(file, runtime.external_path, input_names, output_names)
     return LoadedModule(
-        graph,
-        inputs,
-        outputs,
-        info={"version": model.version, "bizCode": model.biz_code},
+        found.graph,
+        found.inputs,
+        found.outputs,
+        info=found.info,
         shape_mutable=shape_mutable,
         runtime=runtime,
     )
+
+
+def _found(
+    file: Any, external: str, input_names: Sequence[str], output_names: Sequence[str]
+) -> Recalled:
+    """Return the part of a model between tensors, from earlier processes or from the file."""
+    path = os.fspath(file) if isinstance(file, (str, os.PathLike)) else file
+    known = KnownFiles(path, external or f"{path}.weight") if isinstance(path, str) else None
+    if known is not None:
+        recalled = known.recall(input_names, output_names)
+        if recalled is not None:
+            return recalled
+    from mnn.format.model import load_model
+
+    model = load_model(path, external_path=external or None)
+    graph, inputs, outputs = model.select(input_names, output_names)
+    info = {"version": model.version, "bizCode": model.biz_code}
+    found = Recalled(graph, inputs, outputs, info)
+    if known is not None:
+        graph = known.remember(input_names, output_names, found, model.files)
+    return replace(found, graph=graph)
 
 
 def _runtime(

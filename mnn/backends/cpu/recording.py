@@ -41,8 +41,10 @@ def record_constants(
     if any(id(each.kernel) not in kernels for each in calls):
         return None  # made for another target than the plan
     named = [buffer for call in calls for buffer in buffers_of(call) if buffer.kind == CONSTANT]
-    every = list(dict.fromkeys([*constants, *waiting, *named]))
     computed = set(waiting)
+    # Constants that only others are made of need memory for a moment.
+    passing = computed.difference(constants)
+    every = [each for each in dict.fromkeys([*constants, *named]) if each not in passing]
     ranges = [(address_of(np.frombuffer(each, np.uint8)), each.nbytes) for each in files]
     where: list[tuple[int, int]] = []
     copies: list[tuple[int, int, int]] = []
@@ -66,7 +68,7 @@ def record_constants(
             copies.append((number, *found))
         where.append((-1, content.nbytes))
     numbers = {buffer: number for number, buffer in enumerate(every)}
-    lives = lifetimes([list(buffers_of(call)) for call in calls])
+    lives = lifetimes([list(buffers_of(call)) for call in calls], passing)
     offsets, arena_bytes = place(list(lives.values()))
     temporaries = dict(zip(lives, offsets, strict=True))
     builder = TableBuilder(Places(numbers, temporaries, {}, kernels), 0)

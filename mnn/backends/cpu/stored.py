@@ -40,8 +40,8 @@ class StoredConstants:
         where: (number of a file, offset) of content that stays in the file; else (-1, bytes).
         copies: (constant, number of a file, offset) of content that moves to another place.
         inline: (constant, content).
-        kept: how many of the constants the plan itself reads, the first ones. Others serve to make
-            those.
+        kept: how many of the constants the plan itself reads, the first ones. What the others hold
+            is used once.
         recipe: computes the rest; its kernels are the plan's.
     """
 

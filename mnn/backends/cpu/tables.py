@@ -15,7 +15,7 @@ import numpy as np
 
 from mnn.backends.cpu.fields import LOOP, MOVE, PATCH, ROW, RUN, WORD
 from mnn.backends.cpu.steps import LoopCall
-from mnn.codegen.kernel import CONSTANT, Buffer, Call, Pointer, Slot
+from mnn.codegen.kernel import Buffer, Call, Pointer, Slot
 from mnn.records import dataclass, replace
 
 __all__ = ["Places", "TableBuilder", "Tables"]
@@ -191,9 +191,10 @@ class TableBuilder:
 
     def _add_pointer(self, position: int, pointer: Pointer) -> None:
         buffer, offset = pointer.buffer, pointer.offset
-        if buffer.kind == CONSTANT:
+        number = self._places.constants.get(buffer)
+        if number is not None:
             self._words[position] = offset
-            self._constants.append((position, self._places.constants[buffer]))
+            self._constants.append((position, number))
         elif buffer in self._places.temporaries:
             self._words[position] = self._places.temporaries[buffer] + offset
             self._arena.append(position)
