@@ -20,10 +20,10 @@ from mnn.expr.types import TensorType
 from mnn.expr.var import Var, capture, var_of
 from mnn.nn.module import Module
 from mnn.nn.remembered import KnownFiles, Recalled
-from mnn.records import replace
 from mnn.nn.runtime import RuntimeConfig, RuntimeManager, create_runtime_manager
 from mnn.ops.convert import convert, relabel
 from mnn.ops.operands import array_of
+from mnn.records import replace
 
 __all__ = ["LoadedModule", "load_module", "load_module_from_file"]
 
