@@ -51,8 +51,8 @@ def test_copies_in_any_order(target: str, dtype: str, data: Any) -> None:
     x = ordered(shape, orders[0], dtype, "input")
     y = ordered(shape, orders[1], dtype, "input")
     out = ordered(shape, orders[2], dtype, OUTPUT)
-    if data.draw(st.booleans()):
-        x = backwards(x, data.draw(st.sampled_from(axes)))
+    for axis in data.draw(st.lists(st.sampled_from(axes), unique=True, max_size=2)):
+        x = backwards(x, axis)
     name = "logical_or" if dtype == "bool" else "maximum"
     program = Program((dtype, dtype), (step(name, 0, 1, dtype=dtype),), (2,))
     arrays = [small_numbers(1, x), small_numbers(2, y)]
@@ -91,6 +91,21 @@ def test_pictures_are_normalised_in_one_pass(
     (got,) = run(calls, pairs, [out], target=TARGETS[target], chunk=1)
     wanted = (image.astype(np.float32) - mean) * scale
     np.testing.assert_array_equal(got, wanted.transpose(order))
+
+
+@pytest.mark.parametrize("target", X86)
+@pytest.mark.parametrize("flips", [(0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("planes", [False, True])
+def test_pictures_are_flipped(target: str, flips: tuple[int, ...], planes: bool) -> None:
+    image = np.random.default_rng(3).integers(0, 256, (9, 37, 3)).astype(np.uint8)
+    source = view = filled(image)
+    for axis in flips:
+        view = backwards(view, axis)
+    out = ordered(image.shape, (2, 0, 1) if planes else (0, 1, 2), "uint8", OUTPUT)
+    program = Program(("uint8",), (), (0,))
+    calls = loops.lower(program, [view], [out], TARGETS[target])
+    (got,) = run(calls, [(source, image)], [out], target=TARGETS[target], chunk=1)
+    np.testing.assert_array_equal(got, np.flip(image, flips))
 
 
 def test_tiles_are_chosen_where_they_pay() -> None:

@@ -71,7 +71,7 @@ def layout(across: int, along: int, rows: int) -> str:
     Args:
         rows: size of the cross axis when it is small, else 0.
     """
-    if abs(across) == 1 and 1 < rows <= MOST_TURNS and along == rows:
+    if abs(across) == 1 and 1 < rows <= MOST_TURNS and abs(along) == rows:
         return TAKING_TURNS
     if across == 1 and stride_class(along) == FAR:
         return CROSS

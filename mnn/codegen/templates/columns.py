@@ -25,7 +25,7 @@ from mnn.codegen.templates.access import (
 )
 from mnn.codegen.templates.reduction import PLAIN_STEPS, Reduction, State
 from mnn.codegen.templates.schedule import is_constant, values_of
-from mnn.codegen.templates.turning import Turned, load_turns, store_turns, tile_rows
+from mnn.codegen.templates.turning import Turned, Turns, tile_rows
 from mnn.codegen.templates.walk import IN_SCRATCH, Pass, Walk, WalkKernel, flattened, grouped
 
 __all__ = ["ColumnKernel"]
@@ -132,12 +132,14 @@ class _Columns(Walk):
         crossing = [n for n, kind in enumerate(self.kinds) if kind in (CROSS, TAKING_TURNS)]
         if lanes > 1:
             for number in crossing:
-                block.turned[number] = self._load(block, number) if number < self.count else []
+                block.turned[number] = []
+                if number < self.count:
+                    block.turned[number] = self._turns(block, number).load(f)
         for number in range(self.schedule.passes):
             self._pass(block, number)
         for number, values in block.turned.items():
             if number >= self.count:
-                self._store(block, number, values)
+                self._turns(block, number).store(f, values)
         for number, value in enumerate(self.program.outputs, self.count):
             if rows[number]:
                 stream = self.stream(number, block.pointers[number], along)
@@ -163,19 +165,12 @@ class _Columns(Walk):
             masks_tails(self.target, self.dtypes, []),
         )
 
-    def _load(self, block: _Block, number: int) -> list[Value]:
-        f, length = self.function, self.kernel.length
-        turned, dtype = self._turned(block, number), self.dtypes[number]
+    def _turns(self, block: _Block, number: int) -> Turned | Turns:
+        """Return an operand whose rows lie across the lanes, or take turns."""
+        turned, length = self._turned(block, number), self.kernel.length
         if self.kinds[number] == CROSS:
-            return turned.load(f)
-        return load_turns(f, dtype, turned.pointer, self.lanes, length, backwards=False)
-
-    def _store(self, block: _Block, number: int, values: list[Value]) -> None:
-        turned, dtype = self._turned(block, number), self.dtypes[number]
-        if self.kinds[number] == CROSS:
-            turned.store(self.function, values)
-        else:
-            store_turns(self.function, dtype, turned.pointer, values, backwards=False)
+            return turned
+        return Turns(self.dtypes[number], turned.pointer, self.lanes, length)
 
     def row_value(self, block: _Block, unit: int, value: int) -> Value:
         """Return a row value of a unit, built on first use."""

@@ -12,7 +12,14 @@ from mnn.codegen.kernel import Call, Tensor
 from mnn.codegen.program import Program, constant_step
 from mnn.codegen.target import Target
 from mnn.codegen.templates.gather import lower_gather, lower_gather_elements
-from mnn.codegen.templates.reducing import call_of, check_rows, description, lower_rows, row_space
+from mnn.codegen.templates.reducing import (
+    call_of,
+    check_rows,
+    description,
+    lower_rows,
+    row_space,
+    straight,
+)
 from mnn.codegen.templates.reduction import neutral
 from mnn.codegen.templates.rows import RowKernel, block_size
 from mnn.codegen.templates.scan import lower_scan
@@ -203,6 +210,8 @@ def _lower_elements(
         return [tiled]
     space = _with_inner(space)
     kernel = RowKernel(cut=True, **description(program, space, inner=True))
+    if straight(program, space, target):
+        return [call_of(replace(kernel, cut=False, length=space.length), space, label)]
     return [call_of(kernel, space, label, part=block_size(program, target))]
 
 

@@ -27,7 +27,7 @@ from mnn.codegen.templates.splitting import Cut, Lower, lower_cut
 from mnn.codegen.templates.walk import IN_SCRATCH, WalkKernel, arguments, reads_elements_again
 from mnn.errors import CodegenError
 
-__all__ = ["call_of", "check_rows", "description", "lower_rows", "row_space"]
+__all__ = ["call_of", "check_rows", "description", "lower_rows", "row_space", "straight"]
 
 _CHUNK = 16384
 """Elements of cheap work that are worth handing to another thread."""
@@ -54,6 +54,19 @@ def row_space(
         space = _with_single(space, rows)
     pairs = zip(space.outputs, rows, strict=True)
     return replace(space, outputs=tuple(replace(each, row=row) for each, row in pairs))
+
+
+def straight(program: Program, space: Space, target: Target) -> bool:
+    """True when a kernel made for the length of rows pays, with a row in registers."""
+    lanes = vector_lanes(target, used_dtypes(program))
+    vectors = space.length // lanes + (1 if target.masks else space.length % lanes)
+    return (
+        len(space.reduced) == 1
+        and space.rows > 1
+        and vectors <= 16
+        and vectors * program_cost(program) <= _STRAIGHT
+        and space.rows * space.length >= _CHUNK
+    )
 
 
 def check_rows(program: Program, space: Space) -> None:
@@ -83,14 +96,7 @@ def lower_rows(
     if columns:
         return [_lower_columns(program, space, target, label)]
     kernel = RowKernel(**description(program, space, inner=True))
-    lanes = vector_lanes(target, used_dtypes(program))
-    vectors = -(-space.length // lanes)
-    if (
-        len(space.reduced) == 1
-        and vectors <= 16
-        and vectors * program_cost(program) <= _STRAIGHT
-        and space.rows * space.length >= _CHUNK
-    ):
+    if straight(program, space, target):
         return [call_of(replace(kernel, length=space.length), space, label)]
     return [call_of(_with_places(kernel, space, 1), space, label)]
 
@@ -233,7 +239,7 @@ def _across(operand: Operand, length: int, lanes: int) -> str:
     kind = stride_class(operand.kept[-1])
     if operand.row or not 1 < length <= lanes or operand.reduced[-1] != 1:
         return kind
-    return layout(1, operand.kept[-1], length)
+    return layout(1, operand.kept[-1], length) if operand.kept[-1] > 0 else kind
 
 
 def _far_apart(space: Space) -> bool:

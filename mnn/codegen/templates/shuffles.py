@@ -111,23 +111,30 @@ def parts(function: Function, value: Value, lanes: int) -> list[Value]:
     ]
 
 
-def apart(function: Function, vectors: Sequence[Value]) -> list[Value]:
-    """Return the n channels of n vectors in which elements of n channels take turns."""
+def apart(function: Function, vectors: Sequence[Value], *, mirrored: bool = False) -> list[Value]:
+    """Return the n channels of n vectors in which elements of n channels take turns.
+
+    Args:
+        mirrored: the last element of a channel comes first.
+    """
     count, lanes = len(vectors), lanes_of(vectors[0].type)
-    wanted = [[lane * count + channel for lane in range(lanes)] for channel in range(count)]
+    order = range(lanes - 1, -1, -1) if mirrored else range(lanes)
+    wanted = [[lane * count + channel for lane in order] for channel in range(count)]
     return [_gathered(function, vectors, places) for places in wanted]
 
 
-def together(function: Function, channels: Sequence[Value]) -> list[Value]:
-    """Return n vectors in which elements of n channels take turns."""
+def together(
+    function: Function, channels: Sequence[Value], *, mirrored: bool = False
+) -> list[Value]:
+    """Return n vectors in which elements of n channels take turns; the reverse of `apart`."""
     count, lanes = len(channels), lanes_of(channels[0].type)
-    wanted = [
-        [
-            place % count * lanes + place // count
-            for place in range(number * lanes, (number + 1) * lanes)
-        ]
-        for number in range(count)
-    ]
+
+    def source(place: int) -> int:
+        lane, channel = divmod(place, count)
+        return channel * lanes + (lanes - 1 - lane if mirrored else lane)
+
+    starts = range(0, count * lanes, lanes)
+    wanted = [[source(start + lane) for lane in range(lanes)] for start in starts]
     return [_gathered(function, channels, places) for places in wanted]
 
 

@@ -30,7 +30,7 @@ from mnn.codegen.templates.turning import tile_rows
 
 __all__ = ["lower_tiles"]
 
-_ROW = 12
+_ROW = 8
 """Instructions of a plain loop to get from one row to the next."""
 
 
@@ -82,7 +82,9 @@ def _tiled(program: Program, space: Space, target: Target, long: int, cross: int
     if CROSS not in kinds and TAKING_TURNS not in kinds:
         return None
     used = rows or size
-    costs = {CROSS: 1 + math.log2(size) * size / used + lanes / used, TAKING_TURNS: used}
+    # Columns that do not fill a vector are accessed under masks, which costs more.
+    column = lanes / used * (1 if used == size else 3)
+    costs = {CROSS: 1 + math.log2(size) * size / used + column, TAKING_TURNS: used}
     each = sum(costs.get(kind, _COSTS.get(kind, lanes)) for kind in kinds) + _steps(program)
     masked = _masked(target, space, kinds)
     turns = _turns(space.kept[long], lanes, masked)
@@ -132,7 +134,7 @@ def _call(program: Program, space: Space, order: Sequence[int], target: Target, 
         kinds[:count],
         kinds[count:],
         tuple(not any(each.kept[-2:]) for each in operands[:count]),
-        tuple(each.kept[-2] < 0 for each in operands),
+        tuple((each.kept[-2] < 0, each.kept[-1] < 0) for each in operands),
         len(sizes) - 2,
         rows,
         _may_overlap(operands[:count], operands[count:], sizes, lanes, rows),

@@ -29,7 +29,7 @@ from mnn.codegen.templates.access import (
     vector_lanes,
 )
 from mnn.codegen.templates.schedule import is_constant, make_schedule, used_dtypes, values_of
-from mnn.codegen.templates.turning import Turned, load_turns, store_turns, tile_rows
+from mnn.codegen.templates.turning import Turned, Turns, tile_rows
 
 __all__ = ["BLOCK_TILES", "TileKernel", "tile_lanes"]
 
@@ -51,7 +51,8 @@ class TileKernel(Kernel):
         inputs, outputs: how neighbours along the long axis lie (ONE, SIDE, REVERSED, FAR), or
             CROSS or TAKING_TURNS.
         fixed: for each input, whether it is one element for all positions along both axes.
-        backwards: inputs and outputs that take turns in descending order.
+        directions: for inputs and outputs whether they go backwards along the cross axis, and
+            along the long axis.
         kept: number of further axes, outside.
         rows: size of the cross axis when it is small; 0: any.
         overlaps: the last tiles begin early enough to be whole, and repeat what others did; both
@@ -67,7 +68,7 @@ class TileKernel(Kernel):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     fixed: tuple[bool, ...]
-    backwards: tuple[bool, ...]
+    directions: tuple[tuple[bool, bool], ...]
     kept: int
     rows: int = 0
     overlaps: bool = False
@@ -320,20 +321,21 @@ class _Tiles:
             self.masks_rows,
         )
 
+    def _turns(self, tile: _Tile, number: int) -> Turns:
+        """Return an operand whose rows take turns."""
+        backwards, mirrored = self.kernel.directions[number]
+        pointer, dtype = tile.pointers[number], self.dtypes[number]
+        return Turns(dtype, pointer, self.lanes, self.kernel.rows, backwards, mirrored)
+
     def _load_turned(self, tile: _Tile, number: int) -> list[Value]:
         """Return the rows of an operand that lies along the cross axis, as they are in memory."""
-        f, kernel = self.function, self.kernel
         if self.kinds[number] == CROSS:
-            return self._turned(tile, number).load(f)
-        pointer, dtype = tile.pointers[number], self.dtypes[number]
-        back = kernel.backwards[number]
-        return load_turns(f, dtype, pointer, self.lanes, kernel.rows, backwards=back)
+            return self._turned(tile, number).load(self.function)
+        return self._turns(tile, number).load(self.function)
 
     def _store_turned(self, tile: _Tile, number: int, values: list[Value]) -> None:
         """Write the rows of an operand that lies along the cross axis."""
-        f, kernel = self.function, self.kernel
         if self.kinds[number] == CROSS:
-            self._turned(tile, number).store(f, values)
-            return
-        pointer, dtype = tile.pointers[number], self.dtypes[number]
-        store_turns(f, dtype, pointer, values, backwards=kernel.backwards[number])
+            self._turned(tile, number).store(self.function, values)
+        else:
+            self._turns(tile, number).store(self.function, values)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mnn.codegen.builder import Function, Index, Value, lanes_of, vector
+from mnn.codegen.builder import Function, Index, Value, vector
 from mnn.codegen.templates import shuffles
 from mnn.codegen.templates.access import memory_type
 
-__all__ = ["Turned", "load_turns", "store_turns", "tile_rows"]
+__all__ = ["Turned", "Turns", "tile_rows"]
 
 
 def tile_rows(lanes: int, rows: int) -> int:
@@ -101,32 +101,43 @@ class Turned:
                 f.store(f.extract(value, row), here, self._itemsize)
 
 
-def load_turns(
-    function: Function, dtype: str, pointer: Value, lanes: int, rows: int, *, backwards: bool
-) -> list[Value]:
-    """Return `rows` vectors of elements that take turns in memory, from row 0 in lane 0 on.
+@dataclass(frozen=True)
+class Turns:
+    """Elements of a few rows that take turns in memory.
 
-    Args:
+    Attributes:
+        pointer: element of row 0 in lane 0.
         backwards: row 0 comes last in each turn.
+        mirrored: lane 0 comes last.
     """
-    size = np.dtype(dtype).itemsize
-    start = function.offset(pointer, -(rows - 1) * size) if backwards else pointer
-    kind = vector(lanes, memory_type(dtype))
-    loaded = [
-        function.load(kind, function.offset(start, each * lanes * size), size)
-        for each in range(rows)
-    ]
-    channels = shuffles.apart(function, loaded)
-    return channels[::-1] if backwards else channels
 
+    dtype: str
+    pointer: Value
+    lanes: int
+    rows: int
+    backwards: bool = False
+    mirrored: bool = False
 
-def store_turns(
-    function: Function, dtype: str, pointer: Value, values: Sequence[Value], *, backwards: bool
-) -> None:
-    """Write vectors whose elements take turns in memory."""
-    size, rows = np.dtype(dtype).itemsize, len(values)
-    start = function.offset(pointer, -(rows - 1) * size) if backwards else pointer
-    ordered = list(values)[::-1] if backwards else list(values)
-    for number, value in enumerate(shuffles.together(function, ordered)):
-        width = lanes_of(value.type) * size
-        function.store(value, function.offset(start, number * width), size)
+    def _vectors(self, function: Function) -> list[Value]:
+        """Return the places of the vectors."""
+        size = np.dtype(self.dtype).itemsize
+        before = self.rows - 1 if self.backwards else 0
+        before += (self.lanes - 1) * self.rows if self.mirrored else 0
+        width = self.lanes * size
+        return [
+            function.offset(self.pointer, each * width - before * size) for each in range(self.rows)
+        ]
+
+    def load(self, function: Function) -> list[Value]:
+        """Return the rows, as they are in memory."""
+        kind, size = vector(self.lanes, memory_type(self.dtype)), np.dtype(self.dtype).itemsize
+        loaded = [function.load(kind, place, size) for place in self._vectors(function)]
+        rows = shuffles.apart(function, loaded, mirrored=self.mirrored)
+        return rows[::-1] if self.backwards else rows
+
+    def store(self, function: Function, values: Sequence[Value]) -> None:
+        """Write the rows, as they are in memory."""
+        ordered = list(values)[::-1] if self.backwards else list(values)
+        stored = shuffles.together(function, ordered, mirrored=self.mirrored)
+        for place, value in zip(self._vectors(function), stored, strict=True):
+            function.store(value, place, np.dtype(self.dtype).itemsize)
