@@ -530,6 +530,9 @@ _LOWERINGS: dict[str, Callable[[_Lowering, Value], None]] = {
     "scan": _Lowering.scan,
     "gather": _Lowering.select,
     "scatter": _Lowering.select,
+    "grid_sample": _Lowering.select,
+    "roi_align": _Lowering.select,
+    "crop_and_resize": _Lowering.select,
     "host": _Lowering.host,
     "loop": _Lowering.loop,
 }

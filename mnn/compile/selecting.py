@@ -79,5 +79,41 @@ def _scattered(output: Tensor, value: Value) -> tuple[Tensor, list[int]]:
     return part, [goes for goes, *_ in each if goes is not None]
 
 
-SELECTING: dict[str, _Calls] = {"gather": _gather, "scatter": _scatter}
+def _grid_sample(
+    value: Value,
+    operands: Sequence[Tensor],
+    output: Tensor,
+    target: Target,
+    status: Tensor | None,
+) -> list[Call]:
+    from mnn.codegen.templates import sampling_grid
+
+    x, grid = operands
+    return sampling_grid.lower(x, grid, output, target, **value.attributes)
+
+
+def _regions(
+    value: Value,
+    operands: Sequence[Tensor],
+    output: Tensor,
+    target: Target,
+    status: Tensor | None,
+) -> list[Call]:
+    from mnn.codegen.templates import sampling_regions
+
+    assert status is not None
+    x, corners, index = operands
+    settings = {name: each for name, each in value.attributes.items() if name != "checked"}
+    align = value.kind == "roi_align"
+    lower = sampling_regions.lower_align if align else sampling_regions.lower_crops
+    return lower(x, corners, index, output, target, status=status, **settings)
+
+
+SELECTING: dict[str, _Calls] = {
+    "gather": _gather,
+    "scatter": _scatter,
+    "grid_sample": _grid_sample,
+    "roi_align": _regions,
+    "crop_and_resize": _regions,
+}
 """By kind of value."""

@@ -55,6 +55,62 @@ def _image_resize(flow: Flow, node: Application) -> Value | None:
     return make_resize(flow, x, (0, 1), (height, width), rule)
 
 
+# --- sampling ------------------------------------------------------------------------------------
+
+_LAST, _FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+
+
+@imports("grid_sample")
+def _grid_sample(flow: Flow, node: Application) -> Value | None:
+    x, grid = node.operand(0), node.operand(1)
+    if len(x.shape) != 4 or 0 in (*x.shape, *node.shape) or x.shape[0] != grid.shape[0]:
+        return None
+    if x.dtype != np.float32 or grid.dtype not in (np.float32, np.float64):
+        return None
+    pixels = flow.permute(x, _LAST)
+    shape = [node.shape[axis] for axis in _LAST]
+    attributes = dict(node.attributes)
+    made = flow.make("grid_sample", (pixels, grid), shape, node.dtype, attributes)
+    return flow.permute(made, _FIRST)
+
+
+@imports("roi_align")
+def _roi_align(flow: Flow, node: Application) -> Value | None:
+    x, attributes = node.operand(0), node.attributes
+    regions = _regions(flow, node, x.shape)
+    if regions is None or x.dtype != np.float32 or attributes["mode"] not in ("avg", "max"):
+        return None
+    pixels = flow.permute(x, _LAST)
+    shape = [node.shape[axis] for axis in _LAST]
+    names = ("spatial_scale", "sampling_ratio", "aligned", "mode")
+    chosen = {"checked": True, **{name: attributes[name] for name in names}}
+    made = flow.make("roi_align", (pixels, *regions), shape, node.dtype, chosen)
+    return flow.permute(made, _FIRST)
+
+
+@imports("crop_and_resize")
+def _crop_and_resize(flow: Flow, node: Application) -> Value | None:
+    image, attributes = node.operand(0), node.attributes
+    regions = _regions(flow, node, image.shape)
+    if regions is None or image.dtype not in (np.uint8, np.float32):
+        return None
+    if attributes["method"] not in ("bilinear", "nearest"):
+        return None
+    chosen = {"checked": True, **attributes}
+    return flow.make("crop_and_resize", (image, *regions), node.shape, node.dtype, chosen)
+
+
+def _regions(flow: Flow, node: Application, image: Sequence[int]) -> tuple[Value, Value] | None:
+    """Return corners and image numbers of regions, None when they do not fit."""
+    corners, index = node.operand(1), node.operand(2)
+    count = corners.shape[0]
+    if len(image) != 4 or 0 in (*image, *node.shape) or corners.shape != (count, 4):
+        return None
+    if index.size != count or not (kernel_dtype(corners.dtype) and kernel_dtype(index.dtype)):
+        return None
+    return corners, flow.reshape(index, (count,))
+
+
 # --- colour --------------------------------------------------------------------------------------
 
 
