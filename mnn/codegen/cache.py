@@ -9,7 +9,6 @@ only costs the time of compiling again.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import stat
@@ -18,13 +17,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
+
+from mnn.codegen.digest import digest_of, new_digest
 
 __all__ = ["KeyMaker", "ObjectCache", "user_cache"]
 
 _logger = logging.getLogger("mnn.codegen")
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 LIMIT_BYTES = 256 << 20
 _MAGIC = b"MNNKERN\x01"
 # Magic, key, digest of the code, bytes of code.
@@ -44,9 +44,9 @@ class KeyMaker:
     """
 
     def __init__(self, parts: Iterable[str]) -> None:
-        self._start = hashlib.sha256(_MAGIC + bytes([FORMAT_VERSION]))
+        self._start = new_digest(_MAGIC + bytes([FORMAT_VERSION]))
         for part in parts:
-            self._start.update(hashlib.sha256(part.encode()).digest())
+            self._start.update(digest_of(part.encode()))
 
     def key(self, text: str) -> bytes:
         """Return the 32-byte key of the kernel with this text."""
@@ -66,20 +66,20 @@ def user_cache() -> ObjectCache:
     return ObjectCache(_user_directory())
 
 
-def _user_directory() -> Path | None:
+def _user_directory() -> str | None:
     chosen = os.environ.get("MNN_CACHE_DIR", "")
     if chosen:
-        return Path(chosen).absolute()
+        return os.path.abspath(chosen)
     base = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(base):
         base = os.environ.get("LOCALAPPDATA", "") if os.name == "nt" else ""
     if base:
-        return Path(base) / "mnn"
-    try:
-        home = Path.home()
-    except RuntimeError:
+        return os.path.join(base, "mnn")
+    home = os.path.expanduser("~")
+    if not os.path.isabs(home):
         return None
-    return home / ("Library/Caches/mnn" if sys.platform == "darwin" else ".cache/mnn")
+    caches = ("Library", "Caches") if sys.platform == "darwin" else (".cache",)
+    return os.path.join(home, *caches, "mnn")
 
 
 class ObjectCache:
@@ -90,8 +90,10 @@ class ObjectCache:
         limit_bytes: entries unused for longest are removed when all together exceed this.
     """
 
-    def __init__(self, directory: Path | None, limit_bytes: int = LIMIT_BYTES) -> None:
-        self.directory = directory
+    def __init__(
+        self, directory: str | os.PathLike[str] | None, limit_bytes: int = LIMIT_BYTES
+    ) -> None:
+        self.directory = None if directory is None else os.fspath(directory)
         self.limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self._usable: bool | None = None if directory else False
@@ -137,7 +139,9 @@ class ObjectCache:
         if self._usable is None and self.directory is not None:
             try:
                 if make:
-                    self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    os.makedirs(os.path.dirname(self.directory) or ".", exist_ok=True)
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(self.directory, 0o700)
                 problem = _why_unsafe(os.stat(self.directory), stat.S_ISDIR)
             except FileNotFoundError:
                 return False
@@ -206,7 +210,7 @@ def _read(path: str, key: bytes) -> bytes:
     code = content[_HEADER.size :]
     if magic != _MAGIC or stored_key != key:
         raise ValueError(f"{path}: not an entry of this key")
-    if size != len(code) or hashlib.sha256(code).digest() != digest:
+    if size != len(code) or digest_of(code) != digest:
         raise ValueError(f"{path}: damaged")
     if time.time() - state.st_mtime > _DAY_SECONDS:
         with contextlib.suppress(OSError):
@@ -217,5 +221,5 @@ def _read(path: str, key: bytes) -> bytes:
 def _write(path: str, key: bytes, code: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY | _NO_LINKS
     with open(os.open(path, flags, 0o600), "wb") as file:
-        file.write(_HEADER.pack(_MAGIC, key, hashlib.sha256(code).digest(), len(code)))
+        file.write(_HEADER.pack(_MAGIC, key, digest_of(code), len(code)))
         file.write(code)

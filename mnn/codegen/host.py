@@ -10,7 +10,6 @@ import functools
 import importlib.util
 import os
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 from mnn.codegen.cache import KeyMaker, ObjectCache, user_cache
@@ -110,11 +109,12 @@ def compiler_identity() -> str:
     # The files are looked at, not imported.
     found = importlib.util.find_spec("llvmlite")
     if found is not None and found.origin:
-        folder = Path(found.origin).parent
+        folder = os.path.dirname(found.origin)
         for name in _LIBRARIES:
             try:
-                state = os.stat(folder / "binding" / name)
-                version = (folder / "_version.py").read_text(encoding="utf-8")
+                state = os.stat(os.path.join(folder, "binding", name))
+                with open(os.path.join(folder, "_version.py"), encoding="utf-8") as file:
+                    version = file.read()
             except OSError:
                 continue
             return f"{version}\n{state.st_size} {state.st_mtime_ns}"

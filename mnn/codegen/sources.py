@@ -7,12 +7,12 @@ than those on the disk has no digest.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 
 from mnn.codegen import IMPORTED_AT
 from mnn.codegen.cache import KeyMaker, ObjectCache
+from mnn.codegen.digest import SIZE, new_digest
 
 __all__ = ["COVERED", "Snapshot", "generator_digest", "take_snapshot"]
 
@@ -50,9 +50,9 @@ def generator_digest(
         return None
     key = KeyMaker(["sources", repr(snapshot)]).key("")
     stored = cache.get(key)
-    if stored is not None and len(stored) == hashlib.sha256().digest_size:
+    if stored is not None and len(stored) == SIZE:
         return stored
-    digest = hashlib.sha256()
+    digest = new_digest()
     try:
         for path, *_ in snapshot:
             name = os.path.relpath(path, _PACKAGE)
