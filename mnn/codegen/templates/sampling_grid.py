@@ -163,8 +163,9 @@ class GridKernel(Kernel):
         f = k.function
         if self.padding == "zeros":
             weight = k.pick(axis.inside(k, place), weight, k.const(0.0))
-            place = axis.clipped(k, place)
-        return f.value(f.mul(whole(f, place), axis.step)), weight
+        # A neighbour of weight 0 may lie behind the last pixel.
+        pixel = whole(f, axis.clipped(k, place))
+        return f.value(f.mul(pixel, axis.step)), weight
 
     def _point(self, k: Body, axis: Axis, coordinate: Value) -> Value:
         """Return a pixel coordinate, finite: those far outside all mean the same."""
