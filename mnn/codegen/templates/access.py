@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from mnn.codegen.builder import (
     vector,
 )
 from mnn.codegen.target import Target
+from mnn.records import dataclass
 
 __all__ = [
     "CROSS",

@@ -345,7 +345,7 @@ class _Positions:
         if reduction.indices is not None:
             position = values[reduction.indices]
         elif reduction.is_arg:
-            single = reduction.positions(base, 1)
+            single = reduction.positions(base, 0, 1)
             position = f.splat(single, lanes)
         return reduction.take(state, element, position)
 

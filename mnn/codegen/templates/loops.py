@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -28,6 +27,7 @@ from mnn.codegen.templates.space import Operand, Space, canonical
 from mnn.codegen.templates.splitting import subprogram
 from mnn.codegen.templates.tiling import lower_tiles
 from mnn.errors import CodegenError
+from mnn.records import replace
 
 __all__ = ["lower", "lower_gather", "lower_gather_elements", "lower_scan"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +25,7 @@ from mnn.codegen.templates.space import Operand, Space, canonical, tensors_of
 from mnn.codegen.templates.splitting import Cut, Lower, lower_cut
 from mnn.codegen.templates.walk import IN_SCRATCH, WalkKernel, arguments, reads_elements_again
 from mnn.errors import CodegenError
+from mnn.records import replace
 
 __all__ = ["call_of", "check_rows", "description", "lower_rows", "row_space", "straight"]
 
@@ -95,7 +95,9 @@ def lower_rows(
             return [*before, *lower_rows(program, space, target, label, lower), *after]
     if columns:
         return [_lower_columns(program, space, target, label)]
-    kernel = RowKernel(**description(program, space, inner=True))
+    args = any(each.reduction.startswith("arg") for each in program.steps)
+    common = description(program, space, inner=True)
+    kernel = RowKernel(**common, waits=args and space.length >= 4096)
     if straight(program, space, target):
         return [call_of(replace(kernel, length=space.length), space, label)]
     return [call_of(_with_places(kernel, space, 1), space, label)]

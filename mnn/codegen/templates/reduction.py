@@ -7,6 +7,7 @@ compensated sum, so their error does not grow with the number of elements.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,26 +113,55 @@ class Reduction:
             found = k.pick(mask, found, k.const(neutral(self.name, self.compute)))
         return found
 
-    def positions(self, place: Index, lanes: int) -> Value:
-        """Return the positions place, place + 1, ..."""
+    def positions(self, place: Index, later: int, lanes: int) -> Value:
+        """Return the positions place + later, place + later + 1, ..."""
         f, k = self.function, Body(self.function, lanes, self.position)
         first = f.value(place)
         if k.element != I64:
             first = f.make(f"trunc i64 {first.text} to {k.element}", k.element)
-        return k.add(f.splat(first, lanes), lane_numbers(lanes, k.element))
+        numbers = k.add(f.splat(first, lanes), lane_numbers(lanes, k.element))
+        return k.add(numbers, k.const(later)) if later else numbers
 
     def take(self, state: State, value: Value, position: Value | None) -> State:
         """Return the local state after one more element per lane."""
         if not self.is_arg:
             return [self._joined(value, state[0])]
         assert position is not None
-        return self._better(state, [value, position], ties=self.indices is not None)
+        if self.indices is not None:
+            return self.join([state, [value, position]])
+        return self._better(state, [value, position])
 
-    def join(self, left: State, right: State) -> State:
-        """Return the local state of all elements of two, whatever their order."""
-        if self.is_arg:
-            return self._better(left, right, ties=True)
-        return [self._joined(left[0], right[0])]
+    def join(self, states: Sequence[State]) -> State:
+        """Return the local state of all elements of several, whatever their order."""
+        values = [each[0] for each in states]
+        best = self._tree(values)
+        if not self.is_arg:
+            return [best]
+        return [best, self._first([each[1] for each in states], values, best)]
+
+    def _tree(self, values: Sequence[Value]) -> Value:
+        """Return joined values, neighbours first."""
+        found = list(values)
+        while len(found) > 1:
+            pairs = [self._joined(a, b) for a, b in zip(found[::2], found[1::2], strict=False)]
+            found = pairs + ([found[-1]] if len(found) % 2 else [])
+        return found[0]
+
+    def _first(self, places: Sequence[Value], values: Sequence[Value], best: Value) -> Value:
+        """Return the smallest of the places whose value is the best one."""
+        f, lanes = self.function, lanes_of(best.type)
+        k, position = self.body(lanes), Body(self.function, lanes, self.position)
+        last = position.const(int(np.iinfo(self.position).max))
+        found: Value | None = None
+        for place, value in zip(places, values, strict=True):
+            same = k.compare("eq", value, best)
+            if self.compute.kind == "f":
+                neither = f.both(k.compare("ne", value, value), k.compare("ne", best, best))
+                same = k.logical("logical_or", same, neither)
+            mine = f.select(same, place, last)
+            found = mine if found is None else position.minimum(found, mine)
+        assert found is not None
+        return found
 
     def _joined(self, left: Value, right: Value) -> Value:
         k = self.body(lanes_of(left.type))
@@ -139,35 +169,28 @@ class Reduction:
             "sum": k.add,
             "prod": k.mul,
             "max": k.maximum,
+            "argmax": k.maximum,
             "min": k.minimum,
+            "argmin": k.minimum,
             "any": k.maximum,
             "all": k.minimum,
         }[self.name]
         return operation(left, right)
 
-    def _better(self, best: State, other: State, *, ties: bool) -> State:
-        """Return the state whose value is the extreme; NaN is more extreme than any number."""
+    def _better(self, best: State, later: State) -> State:
+        """Return the state of the extreme; NaN is more extreme than numbers, the first one wins."""
         f, k = self.function, self.body(lanes_of(best[0].type))
-        places = Body(f, lanes_of(best[0].type), self.position)
-        (value, place), (new, new_place) = best, other
+        (value, place), (new, new_place) = best, later
         order = "le" if self.name == "argmax" else "ge"
         better = k.bits("bitwise_not", k.compare(order, new, value))
-        same = k.compare("eq", value, value)
         if self.compute.kind == "f":
-            better = f.both(better, same)
-        if ties:
-            equal = k.compare("eq", new, value)
-            if self.compute.kind == "f":
-                both = f.both(k.compare("ne", new, new), k.compare("ne", value, value))
-                equal = k.logical("logical_or", equal, both)
-            first = f.both(equal, places.compare("lt", new_place, place))
-            better = k.logical("logical_or", better, first)
+            better = f.both(better, k.compare("eq", value, value))
         return [f.select(better, new, value), f.select(better, new_place, place)]
 
     def settle(self, lasting: State, local: State) -> State:
         """Return the lasting state with a local one added (Knuth's exact difference)."""
         if not self.settles:
-            return self.join(lasting, local)
+            return self.join([lasting, local])
         total, rest = lasting
         k, b = self.body(lanes_of(total.type)), local[0]
         made = k.add(total, b)
@@ -178,17 +201,25 @@ class Reduction:
     def fold(self, state: State) -> State:
         """Return a local or lasting state as a local one of one lane."""
         f = self.function
-        state = self._local(state)
-        lanes = lanes_of(state[0].type)
+        value = self._local(state)[0]
+        lanes = lanes_of(value.type)
+        best = self._folded(value, self._joined)
+        if not self.is_arg:
+            return [best]
+        place = self._first(state[1:], [value], f.splat(best, lanes))
+        position = Body(f, 1, self.position)
+        return [best, self._folded(place, position.minimum)]
+
+    def _folded(self, value: Value, join: Callable[[Value, Value], Value]) -> Value:
+        """Return all lanes joined, halves first."""
+        f, lanes = self.function, lanes_of(value.type)
         while lanes > 1:
             lanes //= 2
-            low = [f.shuffle(each, None, list(range(lanes))) for each in state]
-            high = [f.shuffle(each, None, list(range(lanes, 2 * lanes))) for each in state]
             if lanes == 1:
-                low = [f.extract(each, 0) for each in state]
-                high = [f.extract(each, 1) for each in state]
-            state = self.join(low, high)
-        return state
+                return join(f.extract(value, 0), f.extract(value, 1))
+            low = f.shuffle(value, None, list(range(lanes)))
+            value = join(low, f.shuffle(value, None, list(range(lanes, 2 * lanes))))
+        return value
 
     def _local(self, state: State) -> State:
         """Return a state without what was lost by rounding, after adding it."""

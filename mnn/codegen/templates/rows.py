@@ -16,7 +16,7 @@ from mnn.codegen.target import Target
 from mnn.codegen.templates.access import ONE, Stream, cut_rows, odometer, tail_mask, vector_lanes
 from mnn.codegen.templates.reduction import PLAIN_STEPS, Reduction, State
 from mnn.codegen.templates.schedule import is_constant, program_cost, used_dtypes, values_of
-from mnn.codegen.templates.walk import Pass, Walk, WalkKernel, flattened, grouped, tree
+from mnn.codegen.templates.walk import Pass, Walk, WalkKernel, flattened, grouped
 
 __all__ = ["RowKernel", "block_size"]
 
@@ -32,9 +32,12 @@ class RowKernel(WalkKernel):
 
     Attributes:
         cut: an item is a part of a row instead of a row; only without reductions.
+        waits: a turn of the main loop waits long for the one before, and rows are long enough for
+            more accumulators.
     """
 
     cut: bool = False
+    waits: bool = False
 
     def build(self, target: Target) -> Module:
         """Return the code."""
@@ -82,6 +85,8 @@ class _Rows(Walk):
         self.kernel = kernel
         cost = program_cost(self.program)
         self.units = 4 if cost <= 24 else 2 if cost <= 96 else 1
+        if kernel.waits and target.registers >= 32:
+            self.units *= 2
 
     def build(self) -> None:
         """Build the walk over rows, or parts of rows."""
@@ -222,7 +227,7 @@ class _Elements:
             loop.next = flattened(local)
         local = grouped(loop.results, fresh)
         return [
-            each.settle(lasting, tree(each, local[units * n : units * n + units]))
+            each.settle(lasting, each.join(local[units * n : units * n + units]))
             for n, (each, lasting) in enumerate(zip(self.reductions, state, strict=True))
         ]
 
@@ -271,9 +276,9 @@ class _Elements:
             singles = self._block(place, 0, 1, None, singles)
         result = []
         for n, each in enumerate(self.reductions):
-            made = tree(each, [group[n] for group in local])
+            made = each.join([group[n] for group in local])
             if whole < length:
-                made = each.join(made, self._widened(each, singles[n]))
+                made = each.join([made, self._widened(each, singles[n])])
             result.append(made)
         return result
 
@@ -301,9 +306,9 @@ class _Elements:
         for number in job.stores:
             made = values[self.program.outputs[number]]
             segment.outputs[number].store(f, made, lanes, index, later, mask)
-        place = f.add(segment.base, f.add(index, later)) if self._counts() else 0
+        place = f.add(segment.base, index) if self._counts() else 0
         return [
-            self._taken(each, mine, values, place, mask)
+            self._taken(each, mine, values, (place, later), mask)
             for each, mine in zip(self.reductions, state, strict=True)
         ]
 
@@ -315,17 +320,17 @@ class _Elements:
         reduction: Reduction,
         state: State,
         values: dict[int, Value],
-        place: Index,
+        place: tuple[Index, int],
         mask: Value | None,
     ) -> State:
-        """Return the local state with a block added; `place` is the position of its first lane."""
+        """Return the local state with a block added; the first lane is at the sum of `place`."""
         lanes = lanes_of(state[0].type)
         element = reduction.element(lanes, values[reduction.argument], mask)
         position = None
         if reduction.indices is not None:
             position = values[reduction.indices]
         elif reduction.is_arg:
-            position = reduction.positions(place, lanes)
+            position = reduction.positions(*place, lanes)
         return reduction.take(state, element, position)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from mnn.codegen.templates.access import (
 )
 from mnn.codegen.templates.space import Operand, Space, canonical
 from mnn.errors import CodegenError
+from mnn.records import dataclass, replace
 
 __all__ = ["ScanKernel", "lower_scan"]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mnn.codegen.builder import Function, Value
 from mnn.codegen.program import CAST, CONSTANT, Program, Step, emit_step
 from mnn.errors import CodegenError
+from mnn.records import dataclass, replace
 
 __all__ = [
     "Schedule",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from mnn.codegen.kernel import Pointer, Tensor
 from mnn.errors import CodegenError
+from mnn.records import dataclass
 
 __all__ = ["Operand", "Space", "canonical", "tensors_of"]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from mnn.codegen.kernel import Buffer, Call, Tensor, contiguous
 from mnn.codegen.program import Program, Step
 from mnn.codegen.templates.schedule import closure, make_schedule
 from mnn.codegen.templates.space import Space
+from mnn.records import dataclass, replace
 
 __all__ = ["Cut", "lower_cut", "subprogram"]
 

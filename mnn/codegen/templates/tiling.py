@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from mnn.codegen.kernel import Call, Slot
 from mnn.codegen.program import Program
@@ -27,6 +26,7 @@ from mnn.codegen.templates.transpose import (
     tile_lanes,
 )
 from mnn.codegen.templates.turning import tile_rows
+from mnn.records import dataclass, replace
 
 __all__ = ["lower_tiles"]
 

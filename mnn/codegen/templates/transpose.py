@@ -7,7 +7,6 @@ Lanes lie along one axis, the *long* one. Operands whose neighbours lie along th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,6 +29,7 @@ from mnn.codegen.templates.access import (
 )
 from mnn.codegen.templates.schedule import is_constant, make_schedule, used_dtypes, values_of
 from mnn.codegen.templates.turning import Turned, Turns, tile_rows
+from mnn.records import dataclass, field
 
 __all__ = ["BLOCK_TILES", "TileKernel", "tile_lanes"]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from mnn.codegen.builder import Function, Index, Value, vector
 from mnn.codegen.templates import shuffles
 from mnn.codegen.templates.access import memory_type
+from mnn.records import dataclass
 
 __all__ = ["Turned", "Turns", "tile_rows"]
 

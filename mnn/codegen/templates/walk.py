@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,8 +30,9 @@ from mnn.codegen.templates.schedule import (
     used_dtypes,
 )
 from mnn.codegen.templates.space import Space
+from mnn.records import dataclass
 
-__all__ = ["IN_SCRATCH", "Pass", "Walk", "WalkKernel", "arguments", "grouped", "tree"]
+__all__ = ["IN_SCRATCH", "Pass", "Walk", "WalkKernel", "arguments", "grouped"]
 
 IN_SCRATCH = -1
 """Place of a saved value that is not an output."""
@@ -264,12 +264,3 @@ def grouped(flat: Sequence[Value], like: Sequence[State]) -> list[State]:
 def flattened(groups: Sequence[State]) -> list[Value]:
     """Return the values of all groups."""
     return [each for group in groups for each in group]
-
-
-def tree(reduction: Reduction, states: Sequence[State]) -> State:
-    """Return joined local states, neighbours first."""
-    found = list(states)
-    while len(found) > 1:
-        pairs = [reduction.join(a, b) for a, b in zip(found[::2], found[1::2], strict=False)]
-        found = pairs + ([found[-1]] if len(found) % 2 else [])
-    return found[0]
