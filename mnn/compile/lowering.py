@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ from mnn.compile.programs import build_program
 from mnn.compile.resizing import Resized
 from mnn.compile.strides import apply_view, is_contiguous, memory_order, reshaped, unviewed
 from mnn.compile.support import kernel_dtype
+from mnn.records import dataclass, field, replace
 
 __all__ = ["Lowered", "lower"]
 
@@ -155,7 +155,7 @@ class _Lowering:
             base = value
             while base.kind in ("permute", "reshape") and tensor is not None:
                 tensor, base = unviewed(base, tensor), base.inputs[0]
-            if tensor is None or base is value or base in self.final or base in self.parts:
+            if tensor is None or base in self.parts or (base in self.final and base is not value):
                 continue
             if base in able:
                 self.given.setdefault(base, tensor)

@@ -131,7 +131,7 @@ def _image_color(flow: Flow, node: Application) -> Value | None:
         return colours
     if "A" in source:
         alpha = _channels(flow, x, 3, 1, 1)
-    return x if colours is x else flow.concat([colours, alpha], 2)
+    return flow.concat([colours, alpha], 2)
 
 
 def _channels(flow: Flow, x: Value, start: int, step: int, count: int) -> Value:
