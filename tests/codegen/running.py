@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from mnn.codegen.host import host
 from mnn.codegen.kernel import CONSTANT, INPUT, Buffer, Call, Pointer, Tensor, contiguous
 from mnn.codegen.linking import library
+from mnn.codegen.prepare import pending
 from mnn.codegen.target import Target, host_target
+from tests.codegen.aarch64 import Emulated, Held
 
 Array = np.ndarray[Any, Any]
 _PAGE = mmap.PAGESIZE
@@ -41,29 +44,59 @@ class Guarded:
             self._libc.mprotect(ctypes.c_void_p(page), _PAGE, mmap.PROT_READ | mmap.PROT_WRITE)
 
 
-class Runner:
-    """Gives buffers guarded memory and runs calls on it; keeps both, for repeated timing."""
+class Native:
+    """This machine with some kernels."""
 
-    def __init__(self, calls: Sequence[Call], target: Target | None = None) -> None:
+    def __init__(self, texts: Sequence[str], target: Target) -> None:
+        self._functions = [_ENTRY(each) for each in library().compile_all(texts, target)]
+
+    def hold(self, size: int, align: int) -> Guarded:
+        """Return memory that ends at an unreadable page (but for rounding up to `align`)."""
+        return Guarded(size, align)
+
+    def run(self, parts: Sequence[tuple[int, int, int, int]], scratch: int) -> None:
+        """Call kernels: (number, address of the argument block, lo, hi)."""
+        for number, block, lo, hi in parts:
+            self._functions[number](block, lo, hi, scratch)
+
+
+def runs_here(target: Target) -> bool:
+    """True when this machine runs the code itself; other code needs an emulator."""
+    mine = host().process_triple
+    return (target.triple or mine).split("-")[0] == mine.split("-")[0]
+
+
+class Runner:
+    """Gives buffers guarded memory and runs calls on it; keeps both, for repeated timing.
+
+    Args:
+        target: what the calls are for; None means what this machine has. AArch64 is emulated.
+        made: a constant that the calls compute.
+    """
+
+    def __init__(
+        self, calls: Sequence[Call], target: Target | None = None, made: Buffer | None = None
+    ) -> None:
         self.calls = list(calls)
-        self._memory: dict[Buffer, Guarded] = {}
+        self._made = made
+        self._memory: dict[Buffer, Guarded | Held] = {}
         chosen = target or host_target()
         kernels = list(dict.fromkeys(each.kernel for each in self.calls))
+        self._numbers = {kernel: number for number, kernel in enumerate(kernels)}
         texts = [each.build(chosen).text() for each in kernels]
-        self._functions = {
-            kernel: _ENTRY(address)
-            for kernel, address in zip(kernels, library().compile_all(texts, chosen), strict=True)
-        }
-        self._scratch = Guarded(max([each.scratch for each in self.calls], default=0), 64)
+        machine = Native if runs_here(chosen) else Emulated
+        self._machine: Native | Emulated = machine(texts, chosen)
+        scratch = max([each.scratch for each in self.calls], default=0)
+        self._scratch = self._machine.hold(scratch, 64)
         self._blocks = [self._block(each) for each in self.calls]
 
-    def memory(self, buffer: Buffer) -> Guarded:
+    def memory(self, buffer: Buffer) -> Guarded | Held:
         """Return the memory of a buffer; that of a constant holds its content."""
         if buffer not in self._memory:
             foreign = buffer.kind not in ("constant", "temporary")
-            held = Guarded(buffer.size, 1 if foreign else 64)
-            if buffer.kind == CONSTANT:
-                content = buffer.array.reshape(-1).view(np.uint8)
+            held = self._machine.hold(buffer.size, 1 if foreign else 64)
+            if buffer.kind == CONSTANT and buffer is not self._made:
+                content = _content(buffer).reshape(-1).view(np.uint8)
                 held.bytes[: content.size] = content
             self._memory[buffer] = held
         return self._memory[buffer]
@@ -78,7 +111,7 @@ class Runner:
         steps = tuple(each * tensor.dtype.itemsize for each in tensor.strides)
         return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, steps)
 
-    def _block(self, call: Call) -> Any:
+    def _block(self, call: Call) -> Guarded | Held:
         packed = b""
         for slot in call.slots:
             if isinstance(slot, Pointer):
@@ -87,15 +120,29 @@ class Runner:
                 packed += struct.pack("<fi", slot, 0)
             else:
                 packed += struct.pack("<q", slot)
-        return ctypes.create_string_buffer(packed, max(len(packed), 8))
+        held = self._machine.hold(len(packed), 8)
+        held.bytes[: len(packed)] = np.frombuffer(packed, np.uint8)
+        return held
 
     def run(self, chunk: int = 0) -> None:
         """Run the calls in order; `chunk` items at a time, 0 for all at once."""
+        parts = []
         for call, block in zip(self.calls, self._blocks, strict=True):
             step = chunk or call.items
             for lo in range(0, call.items, step):
                 hi = min(lo + step, call.items)
-                self._functions[call.kernel](ctypes.addressof(block), lo, hi, self._scratch.address)
+                parts.append((self._numbers[call.kernel], block.address, lo, hi))
+        self._machine.run(parts, self._scratch.address)
+
+
+def _content(buffer: Buffer) -> Array:
+    """Return what a constant holds, where need be after the emulator has computed it."""
+    for each in pending([buffer]):
+        if each.target is not None and not runs_here(each.target):
+            runner = Runner(each.calls, each.target, made=each)
+            runner.run()
+            each.hold(runner.memory(each).bytes[: each.size].copy())
+    return buffer.array
 
 
 def filled(array: Array, kind: str = INPUT, order: Sequence[int] | None = None) -> Tensor:
