@@ -200,22 +200,17 @@ def _image_border(flow: Flow, node: Application) -> Value | None:
 
 
 def _framed(flow: Flow, x: Value, sides: Sequence[tuple[int, int]], colour: np.ndarray) -> Value:
-    """Return x with a border of one colour."""
-    before = [low for low, _ in sides] + [0] * (len(x.shape) - 2)
-    shape = [size + sum(sides[axis]) if axis < 2 else size for axis, size in enumerate(x.shape)]
-    if (colour == colour[0]).all():
-        if tuple(shape) == x.shape:
-            return x
-        attributes = {"before": tuple(before), "value": colour[0].item()}
-        return flow.make("pad", (x,), shape, x.dtype, attributes)
-    pixel = flow.constant(colour)
+    """Return x with a border of one colour: pieces around it, so that it is stored in place."""
+    pixel = (
+        flow.number(colour[0], x.dtype) if (colour == colour[0]).all() else flow.constant(colour)
+    )
     for axis, widths in enumerate(sides):
-        parts = []
+        pieces = []
         for width in widths:
-            border = list(x.shape)
-            border[axis] = width
-            parts.append(flow.broadcast(pixel, border))
-        x = flow.concat([parts[0], x, parts[1]], axis)
+            shape = list(x.shape)
+            shape[axis] = width
+            pieces.append(flow.broadcast(pixel, shape))
+        x = flow.concat([pieces[0], x, pieces[1]], axis)
     return x
 
 
