@@ -19,6 +19,7 @@ reshapes never reach the later stages.
 | matmul, conv, conv_transpose, pool, ... | their own | anchors: a kernel template each |
 | gather | axes, checked | elements of the first operand at indices; see templates/gather.py |
 | scatter | axes, combination, checked | the first operand with the second put at indices |
+| attention | program, batch, causal, zero | softmax(program(q k)) v; see templates/attention.py |
 | host | operation, ... | a NumPy reference; `part` values are its results |
 """
 
@@ -135,6 +136,16 @@ class Flow:
         if not unique:
             self._known[key] = made
         return made
+
+    def become(
+        self, value: Value, kind: str, inputs: Sequence[Value], attributes: Mapping[str, Any]
+    ) -> None:
+        """Turn a value into one of another kind that is computed from others made before it.
+
+        For rewriting a finished flow: shape and dtype stay, and so do all users.
+        """
+        assert all(each.number < value.number for each in inputs), (value, inputs)
+        value.kind, value.inputs, value.attributes = kind, tuple(inputs), attributes
 
     # --- leaves ----------------------------------------------------------------------------------
 

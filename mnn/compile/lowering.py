@@ -434,13 +434,16 @@ class _Lowering:
         return outer.status
 
     def select(self, value: Value) -> None:
-        """A kind with a template of its own and one result, in logical order."""
-        from mnn.compile.selecting import SELECTING
+        """A kind with a template of its own and one result."""
+        from mnn.compile.selecting import SELECTING, Setting, result_order
 
         operands = [self._tensor(each) for each in value.inputs]
-        output = self._allocate(value, range(len(value.shape)))
-        lower = SELECTING[value.kind]
-        self.steps += lower(value, operands, output, self.target, self._status(value))
+        order = result_order(value, operands)
+        if value in self.final:
+            order = range(len(value.shape))
+        output = self._allocate(value, order)
+        setting = Setting(self.target, self._status(value), self.low)
+        self.steps += SELECTING[value.kind](value, operands, output, setting)
 
     def _parts(self, value: Value) -> list[Tensor]:
         """Return memory for the results of a value that has several."""
@@ -528,11 +531,13 @@ _LOWERINGS: dict[str, Callable[[_Lowering, Value], None]] = {
     "concat": _Lowering.concat,
     "pad": _Lowering.pad,
     "scan": _Lowering.scan,
+    "attention": _Lowering.select,
     "gather": _Lowering.select,
     "scatter": _Lowering.select,
     "grid_sample": _Lowering.select,
     "roi_align": _Lowering.select,
     "crop_and_resize": _Lowering.select,
+    "grey": _Lowering.select,
     "host": _Lowering.host,
     "loop": _Lowering.loop,
 }

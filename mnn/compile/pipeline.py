@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,9 @@ from mnn.codegen.target import Target
 from mnn.compile.flow import Flow
 from mnn.compile.importing import DynamicShapeError, Importer
 from mnn.compile.lowering import Lowered, lower
+from mnn.compile.patterns import find_patterns
 from mnn.expr.node import Node, Ref
+from mnn.records import dataclass
 
 __all__ = ["Compiled", "Signature", "compile_nodes"]
 
@@ -79,6 +80,7 @@ def compile_nodes(
         stopped = problem.node
         results = _crossing(nodes, outputs, importer, given)
     flow.outputs = [importer.value(ref) for ref in results]
+    find_patterns(flow)
     lowered = lower(flow, target, low=low)
     if stopped is not None:
         files = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mnn.compile.importers import (
+    attention,
     control,
     elementwise,
     fancy,
@@ -17,6 +18,7 @@ from mnn.compile.importers import (
 )
 
 __all__ = [
+    "attention",
     "control",
     "elementwise",
     "fancy",
