@@ -36,6 +36,7 @@ __all__ = [
     "Pixels",
     "Row",
     "listed",
+    "pair_sums",
     "turn_pixels",
     "weighted",
 ]
@@ -174,7 +175,7 @@ class Across:
             k = Body(f, lanes, np.dtype(np.int32))
             left, right = (k.convert(each, have, k.dtype) for each in values)
             pairs = k.integer_op("or", left, k.shift_left(right, 16))
-            return self._shortened(_pair_sums(k, pairs, weights[0]))
+            return self._shortened(pair_sums(k, pairs, weights[0]))
         k = Body(f, lanes, np.dtype(kernel.arithmetic))
         operands = [k.convert(each, have, k.dtype) for each in values]
         return weighted(k, operands, weights, kernel.dtype)
@@ -306,7 +307,7 @@ class Across:
                 used = lane < pixels.channels
                 order += [inside, inside + pixels.stride] if used else [-1, -1]
         pairs = _cast(f, f.shuffle(wide, None, order), vector(self.lanes, I32))
-        return self._shortened(_pair_sums(Body(f, self.lanes, np.dtype(np.int32)), pairs, weights))
+        return self._shortened(pair_sums(Body(f, self.lanes, np.dtype(np.int32)), pairs, weights))
 
     def _arranged(self, pixels: Pixels, groups: Sequence[Value]) -> list[Value]:
         """Return vectors of results as they lie in scratch, from groups of whole positions."""
@@ -330,7 +331,7 @@ class Across:
         return found
 
 
-def _pair_sums(k: Body, pairs: Value, weights: Value) -> Value:
+def pair_sums(k: Body, pairs: Value, weights: Value) -> Value:
     """Return, in 32 bits, sums of the products of both 16-bit numbers of each lane."""
     f = k.function
     lanes = lanes_of(pairs.type)
