@@ -119,7 +119,7 @@ def _image_color(flow: Flow, node: Application) -> Value | None:
     x = node.operand(0)
     source, target = picture.CONVERSIONS[node.attributes["code"]]
     if target == "GRAY":
-        return flow.reshape(_gray(flow, x, source), node.shape)
+        return flow.reshape(_grey(flow, x, source), node.shape)
     opaque = flow.number(picture.opaque(x.dtype), x.dtype)
     alpha = flow.broadcast(opaque, (*x.shape[:2], 1))
     if source == "GRAY":
@@ -138,23 +138,12 @@ def _channels(flow: Flow, x: Value, start: int, step: int, count: int) -> Value:
     return flow.slice(x, (0, 0, start), (1, 1, step), (*x.shape[:2], count))
 
 
-def _gray(flow: Flow, x: Value, source: str) -> Value:
-    """Return (H, W, 1): the weighted sum of the colours, in OpenCV's arithmetic."""
-    floats = x.dtype.kind == "f"
-    # The sum of 16-bit colours needs all bits of an unsigned number.
-    work = x.dtype if floats else np.dtype(np.int32 if x.dtype == np.uint8 else np.uint32)
-    weights = picture.GRAY_FLOATS if floats else picture.GRAY_WEIGHTS
-    total: Value | None = None
-    for colour, weight in weights.items():
-        plane = flow.map("cast", [_channels(flow, x, source.index(colour), 1, 1)], result=work)
-        part = flow.map("multiply", [plane, flow.number(weight, work)])
-        total = part if total is None else flow.map("add", [total, part])
-    assert total is not None
-    if floats:
-        return total
-    rounded = flow.map("add", [total, flow.number(1 << 14, work)])
-    shifted = flow.map("right_shift", [rounded, flow.number(15, work)])
-    return flow.map("cast", [shifted], result=x.dtype)
+def _grey(flow: Flow, x: Value, source: str) -> Value:
+    """Return (H, W): the weighted sum of the colours, in OpenCV's arithmetic."""
+    weights = picture.GRAY_FLOATS if x.dtype.kind == "f" else picture.GRAY_WEIGHTS
+    colours = _channels(flow, x, 0, 1, 3)
+    attributes = {"weights": tuple(weights[each] for each in source[:3])}
+    return flow.make("grey", (colours,), x.shape[:2], x.dtype, attributes)
 
 
 # --- movement ------------------------------------------------------------------------------------
