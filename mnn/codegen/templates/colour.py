@@ -13,7 +13,7 @@ from mnn.codegen.program import CAST, Program, Step, constant_step
 from mnn.codegen.target import Target
 from mnn.codegen.templates import loops
 from mnn.codegen.templates.resize_across import pair_sums
-from mnn.codegen.templates.shuffles import apart
+from mnn.codegen.templates.shuffles import apart, joined
 from mnn.errors import CodegenError
 from mnn.records import dataclass, replace
 
@@ -22,6 +22,8 @@ __all__ = ["GreyKernel", "lower_grey"]
 _PART = 4096
 """Pixels of an item."""
 _SHIFT = 15
+_BYTES, _PIXELS = 16, 4
+"""Bytes that are read at once, and the pixels in them."""
 
 
 def lower_grey(
@@ -133,8 +135,8 @@ class GreyKernel(Kernel):
             count = f.min(f.sub(a.columns, start), _PART)
             source = f.offset(a.x, f.add(f.mul(row, a.xrow), f.mul(start, size * self.step)))
             goal = f.offset(a.y, f.add(f.mul(row, a.yrow), f.mul(start, size)))
-            # Behind the last pixel there may be nothing, not even what does not matter.
-            readable = f.value(f.sub(count, self.step - 3))
+            # More is read than the pixels: behind the last one there may be nothing.
+            readable = f.value(f.sub(count, self._spare))
             whole = f.select(f.compare("sge", readable, lanes), readable, f.constant(0))
             with f.loop(0, whole, lanes) as loop:
                 # The last vector overlaps the one before.
@@ -155,27 +157,37 @@ class GreyKernel(Kernel):
             ]
             result = self._sum(Body(f, lanes, np.dtype(np.float32)), apart(f, loaded)[:3])
         else:
-            result = self._bytes(f, f.load(vector(lanes * self.step, I8), place, 1))
+            result = self._bytes(f, place)
         f.store(result, f.offset(goal, f.mul(index, size)), size)
 
-    def _bytes(self, f: Function, loaded: Value) -> Value:
-        """Return grey values of interleaved bytes: sums of two colours, and of one with a half."""
-        lanes, count = f.target.lanes, f.target.lanes * self.step
-        # Behind the pixels: a 0, and the 1 that the half is multiplied with.
-        more = Value(f"<{', '.join(f'i8 {each % 2}' for each in range(count))}>", loaded.type)
-        zero, one = count, count + 1
+    @property
+    def _spare(self) -> int:
+        """Pixels that must follow those of a vector."""
+        if self.dtype == "uint8":
+            return -(-(_BYTES - 3 * self.step - 3) // self.step)
+        return self.step - 3
+
+    def _bytes(self, f: Function, place: Value) -> Value:
+        """Return grey values of interleaved bytes: sums of two colours, and the third one."""
+        lanes = f.target.lanes
+        loads = [
+            f.load(vector(_BYTES, I8), f.offset(place, pixel * self.step), 1)
+            for pixel in range(0, lanes, _PIXELS)
+        ]
+        loaded = joined(f, loads)
+        zeros = Value("zeroinitializer", loaded.type)
+        zero = _BYTES * len(loads)
         k = Body(f, lanes, np.dtype(np.int32))
-        first, second, third = (int(each) for each in self.weights)
-        total = k.const(0)
-        weights = (first | second << 16, third | (1 << (_SHIFT - 1)) << 16)
-        for colours, pair in zip(((0, 1), (2, None)), weights, strict=True):
+        total = k.const(1 << (_SHIFT - 1))
+        for first, colours in ((0, 2), (2, 1)):
             order = []
             for lane in range(lanes):
-                for colour in colours:
-                    order += [one if colour is None else lane * self.step + colour, zero]
-            spread = f.shuffle(loaded, more, order)
+                start = lane // _PIXELS * _BYTES + lane % _PIXELS * self.step + first
+                order += [start, zero, start + 1 if colours == 2 else zero, zero]
+            spread = f.shuffle(loaded, zeros, order)
             pairs = f.make(f"bitcast {spread.type} {spread.text} to {k.type}", k.type)
-            total = k.add(total, pair_sums(k, pairs, k.const(pair)))
+            pair = [int(each) for each in (*self.weights, 0)][first : first + 2]
+            total = k.add(total, pair_sums(k, pairs, k.const(pair[0] | pair[1] << 16)))
         shifted = k.integer_op("lshr", total, _SHIFT)
         return k.convert(shifted, k.dtype, np.dtype(np.uint8))
 
