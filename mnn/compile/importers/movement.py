@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mnn.compile.flow import Flow, Value
+from mnn.compile.grouping import grouped
 from mnn.compile.importers.fancy import picked
 from mnn.compile.importing import Application, imports
 
@@ -130,7 +131,8 @@ def _joined(flow: Flow, node: Application) -> Value | None:
     if dtype.kind not in "biuf" or dtype.itemsize not in (1, 2, 4, 8):
         return None
     if node.name == "concat":
-        return flow.concat(values, node.attributes["axis"] % len(node.shape))
+        axis = node.attributes["axis"] % len(node.shape)
+        return grouped(flow, values, axis) or flow.concat(values, axis)
     axis = node.attributes["axis"] % len(node.shape)
     lifted = [flow.reshape(each, (*each.shape[:axis], 1, *each.shape[axis:])) for each in values]
     return flow.concat(lifted, axis)
