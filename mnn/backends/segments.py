@@ -13,12 +13,16 @@ from mnn.backends.reference import ReferenceBackend
 from mnn.backends.store import plan_store
 from mnn.codegen.target import host_target
 from mnn.compile.pipeline import Compiled, Signature, compile_nodes
+from mnn.errors import CodegenError
 from mnn.expr.graph import Origin
 from mnn.expr.node import Node, Ref
 
 __all__ = ["Segment", "needed_nodes"]
 
 Array = np.ndarray[Any, Any]
+
+_PLAN_LIMIT = 16
+"""Signatures whose plans are kept: a graph that meets new sizes all the time must not grow."""
 
 
 class Segment:
@@ -46,7 +50,7 @@ class Segment:
         self.constants = dict(constants)
         self.origin = origin
         self.plans: dict[tuple[Signature, bool], tuple[Compiled, Segment | None]] = {}
-        self.uses = 0
+        self._failures: dict[tuple[Signature, bool], CodegenError] = {}
         self._lock = threading.Lock()
 
     def compiled(self, arrays: Sequence[Array], *, low: bool) -> tuple[Compiled, Segment | None]:
@@ -60,8 +64,23 @@ class Segment:
             with self._lock:
                 found = self.plans.get((signature, low))
                 if found is None:
-                    found = self.plans[signature, low] = self._compile(signature, low=low)
+                    found = self._kept(signature, low=low)
         return found
+
+    def _kept(self, signature: Signature, *, low: bool) -> tuple[Compiled, Segment | None]:
+        """Return a new plan, kept for later; what failed once fails again at once."""
+        failure = self._failures.get((signature, low))
+        if failure is not None:
+            raise failure
+        try:
+            made = self._compile(signature, low=low)
+        except CodegenError as problem:
+            self._failures[signature, low] = problem
+            raise
+        while len(self.plans) >= _PLAN_LIMIT:
+            del self.plans[next(iter(self.plans))]
+        self.plans[signature, low] = made
+        return made
 
     def _compile(self, signature: Signature, *, low: bool) -> tuple[Compiled, Segment | None]:
         made = compile_nodes(
