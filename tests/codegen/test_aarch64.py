@@ -19,6 +19,7 @@ from mnn.codegen.templates import loops, scatter, winograd
 from mnn.codegen.templates.convolution import Convolution
 from mnn.codegen.templates.winograd_matrices import SIZES
 from mnn.compile.resizing import PictureScaling
+from mnn.ops.spec import all_specs
 from mnn.records import dataclass
 from tests.codegen import (
     test_attention,
@@ -27,6 +28,7 @@ from tests.codegen import (
     test_pool,
     test_resize,
     test_rows,
+    test_sampling,
 )
 from tests.codegen.aarch64 import emulator
 from tests.codegen.convolving import check, labels
@@ -112,6 +114,14 @@ def test_rounding_and_short_floats() -> None:
 @pytest.mark.parametrize("source", test_bodies.DTYPES)
 def test_casts(source: str) -> None:
     test_bodies.test_casts_are_those_of_numpy(source, "neon")
+
+
+@pytest.mark.parametrize(
+    "name", ["left_shift", "right_shift", "sign", "minimum", "divide", "floordiv", "mod", "pow"]
+)
+def test_bodies_where_machines_differ(name: str) -> None:
+    (spec,) = (each for each in all_specs() if each.name == name)
+    test_bodies.test_bodies_agree_with_numpy(spec, "neon")
 
 
 @pytest.mark.parametrize("shape", [(70, 3), (40, 48), (9, 1000)])
@@ -307,6 +317,12 @@ def test_resized_pictures(channels: int, dtype: str, way: str) -> None:
         tolerance = 1e-6 if dtype == F32 else 0
         wanted = test_resize.wanted(x, new, way)
         np.testing.assert_allclose(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+def test_sampled_grids_and_regions() -> None:
+    test_sampling.test_grids("neon", "bicubic", "border", True)
+    test_sampling.test_regions_of_interest("neon", False, "avg", 2)
+    test_sampling.test_boxes("neon", "bilinear", "uint8", (3, 4))
 
 
 @pytest.mark.parametrize("causal", [False, True])
