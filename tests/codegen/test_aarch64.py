@@ -24,6 +24,7 @@ from mnn.records import dataclass
 from tests.codegen import (
     test_attention,
     test_bodies,
+    test_colour,
     test_mathematics,
     test_pool,
     test_resize,
@@ -323,6 +324,16 @@ def test_sampled_grids_and_regions() -> None:
     test_sampling.test_grids("neon", "bicubic", "border", True)
     test_sampling.test_regions_of_interest("neon", False, "avg", 2)
     test_sampling.test_boxes("neon", "bilinear", "uint8", (3, 4))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", F32])
+def test_grey_values(dtype: str) -> None:
+    test_colour.test_parts_of_pixels("neon", dtype)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_halved_pictures(channels: int) -> None:
+    test_resize.test_halved_pictures("neon", channels)
 
 
 @pytest.mark.parametrize("causal", [False, True])

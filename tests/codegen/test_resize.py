@@ -15,6 +15,7 @@ from mnn.codegen.kernel import CONSTANT, INPUT, OUTPUT, Buffer, Call, Epilogue, 
 from mnn.codegen.program import CAST, Program, Step
 from mnn.codegen.target import TARGETS
 from mnn.codegen.templates import resize
+from mnn.codegen.templates.halving import HalvingKernel
 from mnn.codegen.templates.taps import Taps
 from mnn.compile.resizing import Interpolation, PictureScaling, Rule
 from mnn.errors import CodegenError
@@ -86,6 +87,19 @@ def picture(*shape: int, dtype: Any = np.uint8, seed: int = 0) -> Array:
 def wanted(x: Array, size: Sequence[int], interpolation: str = "linear") -> Array:
     """Return the reference's picture of `size` (rows, columns)."""
     return resize_image(x, size=(size[1], size[0]), interpolation=interpolation)
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_halved_pictures(target: str, channels: int) -> None:
+    for new in [(1, 1), (2, 7), (3, 16), (2, 31), (5, 64), (1, 200)]:
+        x = picture(2 * new[0], 2 * new[1], channels)
+        source, out = filled(x), result((*new, channels), np.uint8)
+        calls = lowered(PictureScaling("linear"), source, out, target)
+        assert isinstance(calls[0].kernel, HalvingKernel) == (channels < 5)
+        for chunk in (0, 1):
+            (found,) = run(calls, [(source, x)], [out], target=TARGETS[target], chunk=chunk)
+            np.testing.assert_array_equal(found, wanted(x, new))
 
 
 ORDERS = {"pixels": (None, None), "to planes": (None, (2, 0, 1)), "planes": ((2, 0, 1),) * 2}

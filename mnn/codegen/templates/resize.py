@@ -16,7 +16,7 @@ import numpy as np
 from mnn.codegen.kernel import Buffer, Call, Epilogue, Pointer, Slot, Tensor, contiguous
 from mnn.codegen.program import Program
 from mnn.codegen.target import Target
-from mnn.codegen.templates import loops
+from mnn.codegen.templates import halving, loops
 from mnn.codegen.templates.resize_across import Pixels, Row, turn_pixels
 from mnn.codegen.templates.resize_rows import ResizeKernel
 from mnn.codegen.templates.taps import COPY, FIXED, FLOAT32, FLOAT64, Taps
@@ -73,6 +73,10 @@ def lower(
         program = epilogue.program
         operands = [each.broadcast(out.shape) for each in epilogue.operands]
     tensors = _arranged([source, out, *operands], axes)
+    if program is None and arithmetic == FIXED:
+        first, last = tensors
+        if halving.halves(first, last, (turned[0], turned[1])):
+            return halving.lower(first, last, target, label or "resize")
     plan = _Plan(tensors, (turned[0], turned[1]), arithmetic, target)
     return plan.calls(program, label)
 
