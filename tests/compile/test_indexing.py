@@ -11,35 +11,16 @@ import pytest
 pytest.importorskip("llvmlite", reason="plans are machine code")
 
 from mnn.backends.cpu.plan import HostCall
-from mnn.backends.segments import Segment
-from mnn.config import config
 from mnn.errors import IndexRangeError
-from mnn.expr.node import INPUT, Cell, Ref, leaf, walk
-from mnn.expr.types import TensorType
-from mnn.expr.var import Var, capture, var_of
+from mnn.expr.var import Var
 from mnn.ops.assignment import assign_index
 from mnn.ops.getitem import getitem, put_like
 from mnn.ops.index import gather, gather_elements, gather_nd
 from mnn.ops.reversal import reverse_sequence
 from mnn.ops.scatter import scatter_elements, scatter_nd
+from tests.compile.recording import by_reference, segment
 
 Array = np.ndarray[Any, Any]
-
-
-def segment(function: Callable[..., Var], arrays: list[Array]) -> Segment:
-    """Return a recorded function of arrays that are not known beforehand."""
-    leaves = [leaf(INPUT, TensorType(each.shape, each.dtype), Cell(None)) for each in arrays]
-    with config.using(lazy=True):
-        result = function(*(var_of(Ref(node, 0)) for node in leaves))
-        refs = [capture(result)]
-    nodes = list(walk(refs))
-    constants = {
-        node: node.cell.array
-        for node in nodes
-        if node.cell is not None and node.cell.array is not None
-    }
-    inner = [node for node in nodes if not node.is_leaf]
-    return Segment(inner, refs, [Ref(node, 0) for node in leaves], constants)
 
 
 def computed(function: Callable[..., Var], *arrays: Array) -> Array:
@@ -52,8 +33,7 @@ def computed(function: Callable[..., Var], *arrays: Array) -> Array:
     for threads in (1, 2):
         (found[threads],) = made.run(list(arrays), threads=threads, low=False)
     np.testing.assert_array_equal(found[1], found[2])
-    with config.using(backend="reference"):
-        want = function(*(Var(each.copy()) for each in arrays)).read()
+    (want,) = by_reference(function, arrays)
     assert found[1].dtype == want.dtype
     np.testing.assert_array_equal(found[1], want)
     return found[1]
@@ -158,8 +138,8 @@ def test_bad_indices_raise_what_numpy_raises(bad: int) -> None:
                 made.run([X, places], threads=1, low=False)
             good = np.array([1, 39, -40])
             (found,) = made.run([X, good], threads=1, low=False)
-            with config.using(backend="reference"):
-                np.testing.assert_array_equal(found, function(Var(X), Var(good)).read())
+            (want,) = by_reference(function, [X, good])
+            np.testing.assert_array_equal(found, want)
 
 
 def test_bad_lengths_raise_what_numpy_raises() -> None:

@@ -18,7 +18,7 @@ from mnn.codegen.templates.attention_rows import GROUP, AttentionKernel
 from mnn.codegen.templates.epilogue import ending_of
 from mnn.codegen.templates.packing import Panels, has_pairs, pack
 from mnn.codegen.templates.pairs import row_bytes
-from mnn.codegen.templates.tile import FLOAT32, PAIRS
+from mnn.codegen.templates.tile import FLOAT32, LONG_SUM, PAIRS
 from mnn.errors import CodegenError
 from mnn.records import dataclass, replace
 
@@ -156,6 +156,8 @@ def lower(
         packed,
         n < target.lanes,
         e < target.lanes,
+        depth > share * 2 * LONG_SUM,
+        min(block, n) > share * 2 * LONG_SUM,
         block < n,
         causal,
         zero,

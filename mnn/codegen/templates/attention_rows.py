@@ -24,7 +24,14 @@ from mnn.codegen.templates.access import tail_mask
 from mnn.codegen.templates.epilogue import Ending, store_columns
 from mnn.codegen.templates.pairs import neighbours, store_pairs
 from mnn.codegen.templates.product import batch_fields, located
-from mnn.codegen.templates.tile import PAIRS, StridedRows, Tile, accumulate, zeros
+from mnn.codegen.templates.tile import (
+    PAIRS,
+    StridedRows,
+    Tile,
+    accumulate,
+    accumulate_long,
+    zeros,
+)
 from mnn.codegen.templates.window import split
 from mnn.records import dataclass
 
@@ -54,6 +61,8 @@ class AttentionKernel(Kernel):
         batch: number of batch axes.
         packed: values lie in panels; otherwise in rows whose elements are neighbours.
         few_keys, narrow: there are fewer keys, or elements of a value, than lanes.
+        long_keys, long_values: sums of the first and second product are made in parts, for less
+            rounding.
         online: keys come in several blocks.
         causal: a query sees keys up to its own place, counted from the last query and key.
         zero: the result of a query that sees nothing is 0, not NaN.
@@ -71,6 +80,8 @@ class AttentionKernel(Kernel):
     packed: bool
     few_keys: bool
     narrow: bool
+    long_keys: bool
+    long_values: bool
     online: bool
     causal: bool
     zero: bool
@@ -204,7 +215,7 @@ class _Attention:
             def rows(base: Value, stride: Index, number: Index) -> StridedRows:
                 return StridedRows(f.offset(base, f.mul(number, stride)), stride)
 
-            sums = accumulate(
+            sums = (accumulate_long if kernel.long_keys else accumulate)(
                 f,
                 tile,
                 zeros(f, tile),
@@ -369,7 +380,7 @@ class _Attention:
             if kernel.online:
                 first = self._scaled(tile, self._sums(tile, slot, column), local, LESS)
             powers = f.offset(self.scores, f.mul(local, block.score_row))
-            sums = accumulate(
+            sums = (accumulate_long if kernel.long_values else accumulate)(
                 f,
                 tile,
                 first,
