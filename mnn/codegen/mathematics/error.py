@@ -164,7 +164,7 @@ def _tail(k: Body, y: Value) -> Value:
 
 
 def erfc(k: Body, x: Value) -> Value:
-    """Return 1 - erf(x) within 6 ulp, without cancellation."""
+    """Return 1 - erf(x) within 7 ulp, without cancellation."""
     tail = _tail(k, k.at_most(k.abs(x), _FARTHEST[layout(k)]))
     tail = k.pick(k.compare("eq", x, x), tail, x)
     return k.pick(k.compare("lt", x, 0.0), k.sub(k.const(2.0), tail), tail)

@@ -7,11 +7,11 @@ float32 or float64 and hold over the whole range, denormal numbers included, unl
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mnn.codegen.builder import F32, Value, lanes_of, vector
 from mnn.errors import CodegenError
+from mnn.records import dataclass
 
 if TYPE_CHECKING:
     from mnn.codegen.body import Body

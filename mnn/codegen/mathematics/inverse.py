@@ -66,7 +66,7 @@ def _arcsine(k: Body, magnitude: Value) -> tuple[Value, Value]:
 
 
 def asin(k: Body, x: Value) -> Value:
-    """Return the angle whose sine is x within 2 ulp; NaN beyond 1."""
+    """Return the angle whose sine is x within 3 ulp; NaN beyond 1."""
     high, low = _PI[layout(k)]
     value, large = _arcsine(k, k.abs(x))
     far = k.sub(k.const(high / 2), k.sub(k.add(value, value), k.const(low / 2)))

@@ -80,7 +80,7 @@ _CBRT_STEPS = {SINGLE: 1, DOUBLE: 2}
 
 
 def pow(k: Body, x: Value, y: Value) -> Value:
-    """Return x to the y within 1 ulp, special cases as in C99."""
+    """Return x to the y within 2 ulp, special cases as in C99."""
     shortcut = _SHORTCUTS.get(k.known(y))
     if shortcut is not None:
         return shortcut(k, x)

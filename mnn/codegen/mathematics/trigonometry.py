@@ -105,13 +105,13 @@ _SINE, _COSINE, _TANGENT = _Turn(2, 0), _Turn(2, 1), _Turn(1, 0)
 
 
 def sin(k: Body, x: Value) -> Value:
-    """Return the sine within 2 ulp, for any angle."""
+    """Return the sine within 3 ulp, for any angle."""
     r, bits = _reduce(k, x, _SINE)
     return _sine(k, r, bits)
 
 
 def cos(k: Body, x: Value) -> Value:
-    """Return the cosine within 2 ulp, for any angle."""
+    """Return the cosine within 3 ulp, for any angle."""
     r, bits = _reduce(k, x, _COSINE)
     # cos(j * pi / 2 + r) = sin(-r) for j = 1.
     return _sine(k, k.neg(r), bits)
@@ -128,7 +128,7 @@ def _sine(k: Body, r: Value, bits: Value) -> Value:
 
 
 def tan(k: Body, x: Value) -> Value:
-    """Return the tangent within 3 ulp, for any angle."""
+    """Return the tangent within 4 ulp, for any angle."""
     r, bits = _reduce(k, x, _TANGENT)
     square = k.mul(r, r)
     value = k.fma(k.mul(r, square), k.polynomial(square, _TAN[layout(k)]), r)
