@@ -67,6 +67,8 @@ def _complete(cls: type, frozen: bool, eq: bool) -> type:
         "__repr__": _make_repr(names),
         "__match_args__": names,
     }
+    if not any("__signature__" in each.__dict__ for each in cls.__mro__):
+        methods["__signature__"] = _ConstructorSignature()
     if eq:
         values = _values_of(names)
         methods["__eq__"] = _make_eq(values)
@@ -94,6 +96,23 @@ class _Parameters:
         self.init = self.repr = True
         self.frozen, self.eq = frozen, eq
         self.order = self.unsafe_hash = False
+
+
+class _ConstructorSignature:
+    """What `inspect.signature` and `help` find on a class; made on demand."""
+
+    def __get__(self, instance: object, owner: type) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        parameters = []
+        for each in fields(owner):
+            default = each.default
+            if each.default_factory is not dataclasses.MISSING:
+                default = dataclasses._HAS_DEFAULT_FACTORY  # type: ignore[attr-defined]
+            kept = inspect.Parameter.empty if default is dataclasses.MISSING else default
+            kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+            parameters.append(inspect.Parameter(each.name, kind, default=kept))
+        return inspect.Signature(parameters)
 
 
 def _fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
@@ -128,11 +147,19 @@ def _make_init(cls: type, known: dict[str, dataclasses.Field[Any]]) -> Callable[
         if each.default_factory is not missing
     }
     finish = getattr(cls, "__post_init__", None)
+    # What is missing when so many arguments were given, where that is known.
+    rests = {
+        given: {name: defaults[name] for name in names[given:]}
+        for given in range(count)
+        if all(name in defaults for name in names[given:])
+    }
+    rests[count] = {}
 
     def initialize(self: Any, *positional: Any, **named: Any) -> None:
         state = self.__dict__
-        if len(positional) == count and not named:
-            state.update(zip(names, positional, strict=True))
+        if not named and (rest := rests.get(len(positional))) is not None:
+            state.update(zip(names, positional, strict=False))
+            state.update(rest)
         else:
             state.update(defaults)
             state.update(zip(names, positional, strict=False))

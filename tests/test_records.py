@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import copy
 import dataclasses
+import inspect
 import pickle
 from typing import Any, ClassVar
 
@@ -95,6 +96,15 @@ def test_instances_look_alike(name, positional, named):
     ]
     assert type(ours).__match_args__ == type(theirs).__match_args__
     assert dataclasses.replace(ours).__dict__ == ours.__dict__
+
+
+@pytest.mark.parametrize("name", list(OURS))
+def test_signatures_are_the_same(name):
+    ours, theirs = (inspect.signature(each[name]).parameters.values() for each in (OURS, THEIRS))
+    assert [(each.name, each.kind) for each in ours] == [(each.name, each.kind) for each in theirs]
+    assert [str(each.default) for each in ours] == [str(each.default) for each in theirs]
+    with pytest.raises(AttributeError):
+        _ = OURS["Empty"]().__signature__
 
 
 @pytest.mark.parametrize(("name", "positional", "named"), CALLS)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 from mnn.backends.reference import ReferenceBackend
 from mnn.errors import CodegenError
 from mnn.expr.evaluate import Executor, register_executor
 
 __all__ = ["ReferenceBackend"]
-
-_logger = logging.getLogger("mnn.backends")
 
 
 def _compiled() -> Executor:
@@ -20,7 +16,9 @@ def _compiled() -> Executor:
     try:
         host_target()
     except CodegenError as problem:
-        _logger.info("everything runs on NumPy: %s", problem)
+        import logging
+
+        logging.getLogger("mnn.backends").info("everything runs on NumPy: %s", problem)
         return ReferenceBackend()
     from mnn.backends.planned import PlannedBackend
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from mnn.backends.compiled import Prepared
 from mnn.backends.cpu.steps import HostCall, LoopCall, Step, calls_of
 from mnn.expr.graph import Graph
+from mnn.records import dataclass
 
 __all__ = ["Profile", "StepTime", "profile_graph"]
 

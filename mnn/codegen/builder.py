@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import NamedTuple, TypeAlias
 
 from mnn.codegen.target import Target
+from mnn.records import dataclass, field
 
 __all__ = [
     "F32",

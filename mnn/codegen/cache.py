@@ -9,7 +9,6 @@ only costs the time of compiling again.
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import stat
 import struct
@@ -17,12 +16,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from mnn.codegen.digest import digest_of, new_digest
 
-__all__ = ["KeyMaker", "ObjectCache", "user_cache"]
+if TYPE_CHECKING:
+    import logging
 
-_logger = logging.getLogger("mnn.codegen")
+__all__ = ["KeyMaker", "ObjectCache", "user_cache"]
 
 FORMAT_VERSION = 2
 LIMIT_BYTES = 256 << 20
@@ -107,7 +108,7 @@ class ObjectCache:
             return _read(self._path(key), key)
         except (OSError, ValueError) as problem:
             if not isinstance(problem, FileNotFoundError):
-                _logger.debug("kernel cache: entry ignored: %s", problem)
+                _logger().debug("kernel cache: entry ignored: %s", problem)
             return None
 
     def put(self, key: bytes, code: bytes) -> bool:
@@ -125,7 +126,7 @@ class ObjectCache:
             _write(temporary, key, code)
             os.replace(temporary, path)
         except OSError as problem:
-            _logger.debug("kernel cache: nothing stored: %s", problem)
+            _logger().debug("kernel cache: nothing stored: %s", problem)
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             return False
@@ -149,7 +150,7 @@ class ObjectCache:
                 problem = str(error)
             self._usable = not problem
             if problem:
-                _logger.warning("kernel cache: %s is not used: %s", self.directory, problem)
+                _logger().warning("kernel cache: %s is not used: %s", self.directory, problem)
         return bool(self._usable)
 
     def _remove_oldest(self) -> None:
@@ -177,6 +178,13 @@ class ObjectCache:
             with contextlib.suppress(OSError):
                 os.unlink(path)
                 total -= size
+
+
+def _logger() -> logging.Logger:
+    # Importing it takes 3 ms, and there is hardly ever something to say.
+    import logging
+
+    return logging.getLogger("mnn.codegen")
 
 
 def _why_unsafe(state: os.stat_result, is_kind: Callable[[int], bool]) -> str:

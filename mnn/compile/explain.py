@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mnn.codegen.kernel import Call
 from mnn.compile.pipeline import Compiled
+from mnn.records import dataclass
 
 if TYPE_CHECKING:
     pass

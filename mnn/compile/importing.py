@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +19,7 @@ from mnn.compile.support import computes
 from mnn.errors import MnnError
 from mnn.expr.node import Node, Operation, Ref
 from mnn.expr.types import TensorType
+from mnn.records import dataclass
 
 __all__ = ["Application", "DynamicShapeError", "Importer", "imports"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mnn.codegen.kernel import Tensor, contiguous
 from mnn.compile.flow import Value
+from mnn.records import replace
 
 __all__ = ["apply_view", "is_contiguous", "memory_order", "reshaped", "unviewed"]
 

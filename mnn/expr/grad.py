@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mnn.errors import GradientError, ShapeError
 from mnn.expr.modes import recording
 from mnn.expr.node import Node, Ref, walk
 from mnn.expr.var import Var, capture, var_of
+from mnn.records import dataclass
 
 __all__ = ["GradCall", "gradients"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
@@ -56,9 +55,8 @@ class Shape(tuple):  # type: ignore[type-arg]
         return list(self)
 
 
-@dataclass(frozen=True, eq=False)
 class TensorType:
-    """Shape, dtype and dimension format of one operator result.
+    """Shape, dtype and dimension format of one operator result; unchanging.
 
     Attributes:
         shape: sizes, each a number or a Symbol; None when not even the rank is known.
@@ -68,10 +66,24 @@ class TensorType:
             built (a shape, axes, paddings); never more than VALUE_LIMIT elements; read-only.
     """
 
-    shape: tuple[Dim, ...] | None
-    dtype: np.dtype[Any]
-    format: data_format = data_format.NCHW
-    value: np.ndarray[Any, Any] | None = None
+    # No data class: thousands are made while a graph is recorded.
+    __slots__ = ("dtype", "format", "shape", "value")
+
+    def __init__(
+        self,
+        shape: tuple[Dim, ...] | None,
+        dtype: np.dtype[Any],
+        format: data_format = data_format.NCHW,
+        value: np.ndarray[Any, Any] | None = None,
+    ) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.format = format
+        self.value = value
+
+    def __repr__(self) -> str:
+        value = "" if self.value is None else f" = {self.value.tolist()}"
+        return f"<{self.describe()} {self.format.name}{value}>"
 
     @property
     def rank(self) -> int | None:
@@ -93,15 +105,15 @@ class TensorType:
 
     def with_shape(self, shape: Iterable[Dim] | None) -> TensorType:
         """Return the same type with another shape and no known value."""
-        return replace(self, shape=None if shape is None else tuple(shape), value=None)
+        return TensorType(None if shape is None else tuple(shape), self.dtype, self.format)
 
     def with_dtype(self, dtype: np.dtype[Any]) -> TensorType:
         """Return the same type with another dtype and no known value."""
-        return replace(self, dtype=dtype, value=None)
+        return TensorType(self.shape, dtype, self.format)
 
     def with_format(self, format: data_format) -> TensorType:
         """Return the same type with another dimension format."""
-        return replace(self, format=format)
+        return TensorType(self.shape, self.dtype, format, self.value)
 
     def describe(self) -> str:
         """Return text for messages, such as `float32 (1, 3, -1, -1)`."""

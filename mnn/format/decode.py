@@ -9,7 +9,6 @@ with such operators loads and can be inspected; using them raises one error that
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from mnn.expr.types import TensorType
 from mnn.expr.var import Var, capture, var_of
 from mnn.format.plain import decode_plain
 from mnn.format.schema import schema
+from mnn.records import dataclass, field
 
 __all__ = ["Decoder", "LoadedGraph", "OpCall", "decode_net", "decoder", "interpret"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from mnn.expr.types import TensorType
 from mnn.format.fitting import fit_operands, narrowed_result
 from mnn.format.plain import encode_plain
 from mnn.ops.spec import OpSpec
+from mnn.records import dataclass, field
 
 __all__ = ["VERSION", "Encoder", "NodeCall", "data_type", "encode_graph", "encoder", "format_name"]
 

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from mnn.records import dataclass
 
 __all__ = ["LIMITS", "Limits"]
 

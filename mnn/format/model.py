@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mnn.errors import DTypeError, FormatError, UnsupportedError
@@ -16,6 +15,7 @@ from mnn.format.dump import describe_net
 from mnn.format.external import ExternalFile, path_of_weights
 from mnn.format.opaque import Opaque
 from mnn.format.reader import read_net
+from mnn.records import dataclass
 
 __all__ = ["Model", "load_model"]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from typing import Any
 
 import numpy as np
+
+from mnn.records import dataclass
 
 __all__ = ["Enumeration", "Field", "Schema", "TableSchema", "schema"]
 

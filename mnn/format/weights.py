@@ -7,7 +7,6 @@ Quantised codes become floats by `(code - lowest) * scale + minimum` (asymmetric
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from mnn.format.external import ExternalFile
 from mnn.format.limits import LIMITS
 from mnn.format.reader import Table
 from mnn.format.schema import schema
+from mnn.records import dataclass
 
 __all__ = ["Quantised", "decode_bias", "decode_blob", "decode_weight", "quantised_weight"]
 

@@ -6,11 +6,11 @@ import enum
 import operator
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mnn.errors import SettingError
 from mnn.expr.enums import Backend, MemoryMode, PowerMode, PrecisionMode
+from mnn.records import dataclass, field, replace
 
 __all__ = [
     "Hint",

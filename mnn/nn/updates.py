@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from mnn.expr.evaluate import evaluate
 from mnn.expr.node import CONST, Cell, Node, Ref, leaf
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var, capture, var_of
+from mnn.records import dataclass
 
 __all__ = ["Update", "settle", "stored"]
 

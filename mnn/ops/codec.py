@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from mnn.records import dataclass, field
 
 __all__ = ["Codec", "binary_codec", "plain_codec", "unary_codec"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from mnn.expr.var import Var
 from mnn.ops.codec import Codec
 from mnn.ops.operands import as_var, literal
 from mnn.ops.spec import BadCall, GradCall, OpSpec, Sample
+from mnn.records import dataclass
 
 __all__ = [
     "ARITHMETIC",

@@ -8,7 +8,6 @@ the documentation and the tests all read the same record.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from inspect import Parameter, Signature
 from typing import Any
 
@@ -24,6 +23,7 @@ from mnn.expr.types import TensorType
 from mnn.expr.var import Var, capture, var_of
 from mnn.ops.codec import Codec
 from mnn.ops.operands import as_var
+from mnn.records import dataclass, field
 
 __all__ = [
     "INTEGERS",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from mnn.ops.convert import cast
 from mnn.ops.create import ones_like
 from mnn.ops.unary import sign
 from mnn.optim.settings import Regularization_Method, Setting
+from mnn.records import dataclass
 
 __all__ = ["Grad", "Optimizer"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from mnn.backends.cpu.plan import Plan
 from mnn.codegen.kernel import Call
 from mnn.codegen.target import Target
 from mnn.codegen.templates import peak
+from mnn.records import dataclass
 
 __all__ = ["Peak", "measure_peak"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +14,7 @@ from mnn.codegen.target import Target
 from mnn.codegen.templates.epilogue import Ending
 from mnn.codegen.templates.product import BIAS_ONE, NO_BIAS, batch_fields, located
 from mnn.codegen.templates.tile import StridedRows, Tile
+from mnn.records import dataclass
 
 __all__ = ["MOST_ROWS", "DotProducts", "columns_at_once", "sums_of_lanes"]
 

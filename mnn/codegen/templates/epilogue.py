@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from mnn.codegen.program import Program
 from mnn.codegen.target import Target
 from mnn.codegen.templates.tile import Rows, Tile
 from mnn.errors import CodegenError
+from mnn.records import dataclass
 
 __all__ = ["Ending", "Operand", "ending_of", "load_columns", "store_columns"]
 

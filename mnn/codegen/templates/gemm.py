@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from mnn.codegen.templates.product import BIAS_EACH, BIAS_ONE, NO_BIAS, Product
 from mnn.codegen.templates.tile import FLOAT32, LONG_SUM, PAIRS, Tile
 from mnn.codegen.templates.tiled import TiledProduct, blocks_of, tile_of
 from mnn.errors import CodegenError
+from mnn.records import replace
 
 __all__ = ["lower"]
 

@@ -8,7 +8,6 @@ columns than a vector has lanes is filled up with zeros.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +21,7 @@ from mnn.codegen.templates.pairs import neighbours, pairs_along_rows, side_by_si
 from mnn.codegen.templates.shuffles import transposed
 from mnn.codegen.templates.tile import FLOAT32, PAIRS
 from mnn.codegen.templates.window import split
+from mnn.records import dataclass
 
 __all__ = ["PackKernel", "Panels", "has_pairs", "pack"]
 

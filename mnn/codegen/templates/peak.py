@@ -5,14 +5,13 @@ Profiles are given as shares of these. Nothing else uses the kernels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mnn.codegen.body import Body
 from mnn.codegen.builder import F32, Module, Value, vector
 from mnn.codegen.kernel import TEMPORARY, Buffer, Call, Kernel, Pointer
 from mnn.codegen.target import Target
+from mnn.records import dataclass
 
 __all__ = ["CopyKernel", "MultiplyAddKernel", "copying", "multiply_adds"]
 

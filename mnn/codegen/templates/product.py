@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 from mnn.codegen.builder import Function, Index, Value
 from mnn.codegen.kernel import Tensor
 from mnn.codegen.templates.epilogue import Ending
 from mnn.codegen.templates.window import split
+from mnn.records import dataclass, replace
 
 __all__ = ["BIAS_EACH", "BIAS_ONE", "NO_BIAS", "Product", "batch_fields", "located"]
 

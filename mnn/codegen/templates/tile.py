@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from mnn.codegen.body import Body
 from mnn.codegen.builder import F32, I32, I64, Function, Index, Value, vector
 from mnn.codegen.target import Target
 from mnn.errors import CodegenError
+from mnn.records import dataclass
 
 __all__ = [
     "FLOAT32",

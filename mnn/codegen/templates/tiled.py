@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 from mnn.codegen.builder import F32, Function, Index, Module, Value, vector
@@ -22,6 +21,7 @@ from mnn.codegen.templates.tile import (
     accumulate_long,
     zeros,
 )
+from mnn.records import dataclass
 
 __all__ = ["Blocks", "TiledProduct", "blocks_of", "tile_of"]
 

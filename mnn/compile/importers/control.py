@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from mnn.compile.flow import Flow, Value
 from mnn.compile.importing import Application, DynamicShapeError, Importer, imports
 from mnn.expr.graph import Graph
 from mnn.expr.node import CONST, walk
+from mnn.records import dataclass, field
 
 __all__ = ["LoopBody", "loop_results"]
 

@@ -9,13 +9,13 @@ every one is compared while running.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from mnn.compile.flow import Flow, Value
 from mnn.compile.importing import Application, imports
 from mnn.compile.support import kernel_dtype
+from mnn.records import dataclass
 
 __all__ = ["Places"]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from mnn.ops.reference.patches import blocks, scatter_taps, window_view
 from mnn.ops.reference.precision import Array
+from mnn.records import dataclass
 
 __all__ = ["Geometry", "correlate", "correlate_weight", "scatter"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from mnn.errors import DTypeError, ShapeError
 from mnn.ops.reference.layout import split_shape
 from mnn.ops.reference.precision import Array, DType
 from mnn.ops.reference.window_shapes import Pads, effective_kernel, pool_padding, pool_shape
+from mnn.records import dataclass
 
 __all__ = [
     "PoolAxis",

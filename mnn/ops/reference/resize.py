@@ -7,12 +7,12 @@ gradient by the transposed tables. Everything is computed in float64 and rounded
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from mnn.errors import DTypeError, ShapeError
 from mnn.ops.reference.precision import Array, DType
+from mnn.records import dataclass
 
 __all__ = [
     "COORDINATES",
