@@ -17,6 +17,9 @@ reshapes never reach the later stages.
 | concat | axis | operands one behind the other |
 | pad | before, value | value around the operand |
 | matmul, conv, conv_transpose, pool, ... | their own | anchors: a kernel template each |
+| resize | axes, rule | an anchor: two axes by tables; see `mnn.compile.resizing` |
+| grid_sample, roi_align, crop_and_resize | their own | images read at computed places |
+| grey | weights | (H, W, 3) to (H, W), in OpenCV's arithmetic |
 | gather | axes, checked | elements of the first operand at indices; see templates/gather.py |
 | scatter | axes, combination, checked | the first operand with the second put at indices |
 | attention | program, batch, causal, zero | softmax(program(q k)) v; see templates/attention.py |
