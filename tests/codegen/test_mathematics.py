@@ -44,7 +44,8 @@ def _gelu(x: Array) -> Array:
     return np.where(x < -38.6, -0.0, 0.5 * x * erfc)
 
 
-# Name: meaning, largest errors on float32 and on float64 in units of the last place.
+# Name: meaning, largest errors on float32 and on float64 in units of the last place. Those of erf,
+# erfc and erfinv on float64 count those of the reference, which is computed in float64 too.
 CASES: dict[str, tuple[Callable[[Array], Array], int, int]] = {
     "acos": (np.arccos, 2, 2),
     "acosh": (np.arccosh, 3, 3),
@@ -56,7 +57,7 @@ CASES: dict[str, tuple[Callable[[Array], Array], int, int]] = {
     "cos": (np.cos, 3, 3),
     "cosh": (np.cosh, 2, 2),
     "erf": (special.erf, 6, 4),
-    "erfc": (special.erfc, 7, 7),
+    "erfc": (special.erfc, 7, 10),
     "erfinv": (special.erfinv, 6, 8),
     "exp": (np.exp, 2, 2),
     "exp2": (np.exp2, 2, 2),
@@ -163,7 +164,7 @@ def test_gelu(dtype: str, target: str) -> None:
         exact = _gelu(_more_bits(x))
     got = compute(_method("gelu", dtype), [x], target)
     if dtype == "float64":
-        return _check(got, exact, 8, x)
+        return _check(got, exact, 10, x)
     right = x > -1
     _check(got[right], exact[right], 5, x[right])
     # The left tail is as precise as the operand.
