@@ -183,9 +183,13 @@ class RowsPlan:
         table, down, right = self._table(line, height)
         rows_down = window.stride[1] if self.shared else 1
         slots: list[Slot] = [
-            *(x.pointer, *strides, 4 * x.strides[-1], 4 * x.strides[-1] * problem.inputs),
+            x.pointer,
+            *strides,
+            *(4 * x.strides[-1], 4 * x.strides[-1] * problem.inputs),
             *x.shape[1:4],
-            *(out.pointer, *problem.strides(out), problem.outputs),
+            out.pointer,
+            *problem.strides(out),
+            problem.outputs,
             *(panels, self.panels.bytes, self.panels.panel_bytes),
             *(self.panels.full, self.panels.panels, problem.bias_pointer),
             *(problem.groups, self.depth, -(-self.height // self.rows), self.rows, self.height),

@@ -314,7 +314,7 @@ class _Patch:
             found = f.select(f.compare("sge", number, each), f.constant(step), f.value(found))
         return found
 
-    def _channels(self, part: Callable[[Index], Callable[[int, Index], list[Value]]]) -> None:
+    def _channels(self, part: Callable[[Index], Callable[[Index, Index], list[Value]]]) -> None:
         """Build all blocks of channels; `part` tells where a block's pixels lie."""
         f, a, lanes = self.f, self.a, self.kernel.lanes
         blocks = f.div(f.add(a.C, lanes - 1), lanes)
