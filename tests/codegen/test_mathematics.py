@@ -71,7 +71,7 @@ CASES: dict[str, tuple[Callable[[Array], Array], int, int]] = {
     "silu": (_silu, 4, 3),
     "sin": (np.sin, 3, 3),
     "sinh": (np.sinh, 2, 2),
-    "softplus": (_softplus, 2, 2),
+    "softplus": (_softplus, 3, 2),
     "tan": (np.tan, 4, 4),
     "tanh": (np.tanh, 6, 3),
 }

@@ -256,7 +256,7 @@ def gelu_tanh(k: Body, x: Value) -> Value:
 
 
 def softplus(k: Body, x: Value) -> Value:
-    """Return log(1 + exp(x)) within 2 ulp."""
+    """Return log(1 + exp(x)) within 3 ulp."""
     large, _ = decay(k, x)
     small = k.mul(large, k.const(2.0 ** -DECAY_SHIFT[layout(k)]))
     return k.add(k.at_least(x, 0.0), log1p_of_fraction(k, small))
