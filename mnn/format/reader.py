@@ -90,7 +90,14 @@ class Table:
     def _member(self, field: Field) -> str:
         offset = self._offset(field.slot - 1)
         number = self._buffer[self._position + offset] if offset else 0
-        return schema().unions[field.type][number]
+        member = schema().unions[field.type].get(number)
+        if member is None:
+            raise WrongTableError(
+                f"not a valid .mnn file: {self._schema.name}.{field.name} is of kind {number}, "
+                f"expected one of the {len(schema().unions[field.type])} known. The file is "
+                "damaged, or newer than this package."
+            )
+        return member
 
     def _read(self, field: Field, place: int) -> Any:
         if field.dtype is not None and not field.vector:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import struct
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +29,24 @@ NAMES = [
 
 
 def opens(path: Path) -> bool:
-    """Return whether a file loads; any error but the documented ones fails the test."""
+    """Return whether a file loads; an undocumented error, or a second of work, fails the test."""
+    start = time.process_time()
     try:
         load_model(path)
     except (MnnError, OSError):
-        return False
-    return True
+        loaded = False
+    else:
+        loaded = True
+    assert time.process_time() - start < 1
+    return loaded
+
+
+@pytest.fixture(autouse=True)
+def _bounded_memory() -> Iterator[None]:
+    """Fail a test that needed more memory than all fixtures together do, by far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    yield
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 128 << 10  # in KiB
 
 
 def chosen() -> list[str]:
@@ -156,3 +171,20 @@ def test_write_errors_name_what_was_asked_for(tmp_path: Path) -> None:
         with pytest.raises(error) as caught:
             write_file(target, b"data")
         assert caught.value.filename == str(target)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "changed"),
+    [
+        ("lstm_bidirectional.mnn", 14896, struct.pack("<I", 1605425252)),  # parts of a Slice
+        ("index_ops.mnn", 5748, b"\3"),  # the place of the kind of an operator's parameters
+    ],
+)
+def test_damage_that_was_not_refused_once(
+    name: str, place: int, changed: bytes, tmp_path: Path
+) -> None:
+    data = bytearray((FOLDER / name).read_bytes())
+    data[place : place + len(changed)] = changed
+    path = tmp_path / "damaged.mnn"
+    path.write_bytes(data)
+    assert not opens(path)

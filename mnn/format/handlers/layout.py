@@ -31,6 +31,7 @@ from mnn.ops.strided_slice import strided_slice
 from mnn.ops.transpose import transpose
 
 _MAX = 2**31 - 1
+_MAX_PARTS = 1 << 16
 
 
 @decoder("ConvertTensor")
@@ -275,11 +276,11 @@ def _part_sizes(
         size = points[0]
         if size < 1:
             raise ShapeError(f"{name}: a part size of {size}, expected at least 1.")
+        _check_parts(name, length // size, 0)
         sizes = [size] * (length // size)
         return sizes if sum(sizes) == length else [*sizes, length - sum(sizes)]
     parts = points[0] if len(points) == 1 and source == "TENSORFLOW" else count
-    if parts < 1:
-        raise ShapeError(f"{name}: {parts} parts, expected at least 1.")
+    _check_parts(name, parts, 1)
     each = length // parts
     # ONNX lets the last part be smaller when the length does not divide.
     sizes = [each] * parts
@@ -288,6 +289,12 @@ def _part_sizes(
         sizes = [each] * (parts - 1)
         sizes.append(length - sum(sizes))
     return sizes
+
+
+def _check_parts(name: str, parts: int, least: int) -> None:
+    """Refuse absurd counts before lists of that length are made."""
+    if not least <= parts <= _MAX_PARTS:
+        raise ShapeError(f"{name}: {parts} parts, expected {least} to {_MAX_PARTS}.")
 
 
 @decoder("SliceTf")
