@@ -97,17 +97,24 @@ def _without_zeros(places: Array, weights: Array) -> Taps:
 
 @dataclass(frozen=True)
 class PictureScaling:
-    """The rule of OpenCV's resize; `interpolation` is nearest or linear."""
+    """The rule of OpenCV's resize.
+
+    Attributes:
+        interpolation: nearest or linear.
+        factors: by how much rows and positions are scaled, None for the quotients of sizes.
+    """
 
     interpolation: str
+    factors: tuple[float, float] | None = None
 
     def taps(self, length: int, count: int, dtype: DType, row: bool) -> Taps:
         """Return the table of an axis."""
+        factor = None if self.factors is None else self.factors[0 if row else 1]
         if self.interpolation == "nearest":
-            places = nearest_places(length, count)[:, None]
+            places = nearest_places(length, count, factor)[:, None]
             return Taps(places, np.ones(places.shape))
         fixed = dtype == np.uint8
-        low, weight = linear_taps(length, count, clamp=not (fixed and row))
+        low, weight = linear_taps(length, count, factor, clamp=not (fixed and row))
         places = np.clip(np.stack([low, low + 1], -1), 0, length - 1)
         if fixed:
             return Taps(places, np.stack(fixed_weights(weight), -1))

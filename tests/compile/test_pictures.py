@@ -144,6 +144,21 @@ def test_results_that_views_only_change_are_written_in_place() -> None:
     agrees(function, picture(4, 5, 3, dtype=np.float32), kernels=1)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("shape", [(37, 53, 3), (36, 52, 3), (20, 31)])
+@pytest.mark.parametrize("factors", [(0.5, 0.5), (0.5, 0.7), (0.313, 1.61), (2.03, 0.999)])
+@pytest.mark.parametrize("way", [cv.INTER_NEAREST, cv.INTER_LINEAR])
+def test_factors_say_more_than_sizes(
+    dtype: str, shape: tuple[int, ...], factors: tuple[float, float], way: int
+) -> None:
+    across, down = factors
+    image = picture(*shape, dtype=dtype)
+    explanation = agrees(lambda x: cv.resize(x, None, across, down, way), image)
+    halved = way == cv.INTER_LINEAR and factors == (0.5, 0.5)
+    # Blocks that hang over an edge are left to the reference.
+    assert ("image_resize" in str(explanation)) == (halved and shape != (36, 52, 3))
+
+
 # --- the whole way -------------------------------------------------------------------------------
 
 
