@@ -23,6 +23,7 @@ reshapes never reach the later stages.
 | gather | axes, checked | elements of the first operand at indices; see templates/gather.py |
 | scatter | axes, combination, checked | the first operand with the second put at indices |
 | attention | program, batch, causal, zero | softmax(program(q k)) v; see templates/attention.py |
+| sort | count, descending | first elements of rows in order and positions, as `part` values |
 | host | operation, ... | a NumPy reference; `part` values are its results |
 """
 

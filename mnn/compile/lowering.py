@@ -445,6 +445,13 @@ class _Lowering:
         setting = Setting(self.target, self._status(value), self.low)
         self.steps += SELECTING[value.kind](value, operands, output, setting)
 
+    def sort(self, value: Value) -> None:
+        """The first elements of sorted rows, and their positions."""
+        from mnn.compile.selecting import sorted_rows
+
+        source, results = self._tensor(value.inputs[0]), self._parts(value)
+        self.steps += sorted_rows(self.flow, value, source, results, self.target)
+
     def _parts(self, value: Value) -> list[Tensor]:
         """Return memory for the results of a value that has several."""
         outputs = []
@@ -534,6 +541,7 @@ _LOWERINGS: dict[str, Callable[[_Lowering, Value], None]] = {
     "attention": _Lowering.select,
     "gather": _Lowering.select,
     "scatter": _Lowering.select,
+    "sort": _Lowering.sort,
     "grid_sample": _Lowering.select,
     "roi_align": _Lowering.select,
     "crop_and_resize": _Lowering.select,

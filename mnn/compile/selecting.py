@@ -13,11 +13,11 @@ from mnn.codegen.kernel import Buffer, Call, Epilogue, Tensor, contiguous
 from mnn.codegen.program import Program
 from mnn.codegen.target import Target
 from mnn.codegen.templates import attention, gather, loops, scatter
-from mnn.compile.flow import Value
+from mnn.compile.flow import Flow, Value
 from mnn.compile.strides import reshaped
 from mnn.records import dataclass, replace
 
-__all__ = ["SELECTING", "Setting", "result_order"]
+__all__ = ["SELECTING", "Setting", "result_order", "sorted_rows"]
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,33 @@ def _grey(value: Value, operands: Sequence[Tensor], output: Tensor, setting: Set
 
     weights = value.attributes["weights"]
     return colour.lower_grey(operands[0], output, setting.target, weights=weights)
+
+
+# --- sorting -------------------------------------------------------------------------------------
+
+
+def sorted_rows(
+    flow: Flow, value: Value, source: Tensor, results: Sequence[Tensor], target: Target
+) -> list[Call]:
+    """Return the calls that order rows; results of which no part is used are left out."""
+    from mnn.codegen.templates import sort
+
+    everything = [*flow.outputs, *(each for user in flow.values for each in user.inputs)]
+    used = {
+        each.attributes["port"]
+        for each in everything
+        if each.kind == "part" and each.inputs[0] is value
+    }
+    wanted = [each if port in used else None for port, each in enumerate(results)]
+    attributes = value.attributes
+    return sort.lower(
+        source,
+        wanted[0],
+        wanted[1],
+        target,
+        count=attributes["count"],
+        descending=attributes["descending"],
+    )
 
 
 SELECTING: dict[str, _Calls] = {

@@ -15,6 +15,7 @@ from mnn.compile.importers import (
     quantized,
     recurrent,
     reductions,
+    sorting,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "quantized",
     "recurrent",
     "reductions",
+    "sorting",
 ]
