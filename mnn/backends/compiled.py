@@ -155,7 +155,7 @@ class Prepared:
             graph.outputs,
             arguments,
             constants,
-            None if written or self.variable else graph.origin,
+            graph.origin if graph.is_original and not self.variable else None,
         )
 
     def written(self) -> frozenset[Node]:

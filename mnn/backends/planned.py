@@ -17,7 +17,7 @@ from mnn.backends.cpu.stored import read_plan
 from mnn.backends.store import plan_store
 from mnn.errors import CodegenError
 from mnn.expr.graph import DeferredGraph, Graph, Origin
-from mnn.expr.node import Node, Ref, epoch
+from mnn.expr.node import Node, Ref
 
 if TYPE_CHECKING:
     from mnn.backends.compiled import CompiledBackend
@@ -68,14 +68,13 @@ class _Plans:
         assert graph.origin is not None
         self._origin: Origin = graph.origin
         self._plans: dict[Any, Runnable | None] = {}
-        self._epoch = epoch()
         self._lock = threading.Lock()
 
     def run(
         self, graph: Graph, arrays: Sequence[Array], threads: int, *, low: bool
     ) -> list[Array] | None:
         """Return the outputs, None when there is no plan for such arrays."""
-        if graph.is_made and epoch() != self._epoch:
+        if not graph.is_untouched:
             return None
         key = (low, *[(each.shape, each.dtype) for each in arrays])
         if key not in self._plans:

@@ -6,6 +6,7 @@ sources of this package. Graphs that come from nowhere but the running program a
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from typing import Any, TypeAlias
@@ -18,6 +19,7 @@ from mnn.codegen.host import compiler_identity
 from mnn.codegen.mapping import can_map_code
 from mnn.codegen.sources import Snapshot, generator_digest, take_snapshot
 from mnn.codegen.target import host_target
+from mnn.errors import CodegenError
 from mnn.expr.graph import Origin
 
 __all__ = ["PlanStore", "plan_store"]
@@ -36,12 +38,14 @@ class PlanStore:
         self.cache = cache
         self._snapshot: Snapshot = ()
         self._keys: KeyMaker | None = None
-        if can_map_code():
-            self._snapshot = take_snapshot()
-            digest = generator_digest(cache, self._snapshot)
-            if digest is not None:
-                parts = [sys.version, np.__version__, compiler_identity(), digest.hex()]
-                self._keys = KeyMaker(["plans", *parts])
+        # Without a compiler there are no plans.
+        with contextlib.suppress(CodegenError):
+            if can_map_code():
+                self._snapshot = take_snapshot()
+                digest = generator_digest(cache, self._snapshot)
+                if digest is not None:
+                    parts = [sys.version, np.__version__, compiler_identity(), digest.hex()]
+                    self._keys = KeyMaker(["plans", *parts])
 
     @property
     def usable(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mnn.expr.enums import data_format
-from mnn.expr.node import Node, Ref, make_node, walk
+from mnn.expr.node import CONST, Node, Ref, epoch, make_node, walk
 from mnn.records import dataclass
 
 __all__ = ["DeferredGraph", "Graph", "Origin", "rebuild"]
@@ -76,7 +76,7 @@ class Graph:
         origin: where it comes from, None for graphs that only this process knows.
     """
 
-    __slots__ = ("_plans", "inputs", "origin", "outputs")
+    __slots__ = ("_epoch", "_plans", "inputs", "origin", "outputs")
 
     inputs: tuple[Node, ...]
     outputs: tuple[Ref, ...]
@@ -87,6 +87,7 @@ class Graph:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.origin = origin
+        self._epoch = epoch()
         self._plans: dict[str, Any] = {}
 
     @property
@@ -103,6 +104,21 @@ class Graph:
     def is_made(self) -> bool:
         """True when its nodes exist."""
         return True
+
+    @property
+    def is_untouched(self) -> bool:
+        """True when nothing at all was written since the nodes were made: a quick test."""
+        return self._epoch == epoch()
+
+    @property
+    def is_original(self) -> bool:
+        """True when no constant was written since the nodes were made, nor can be unseen."""
+        if self.is_untouched:
+            return True
+        cells = [node.cell for node in self.leaves() if node.kind == CONST]
+        return all(
+            each is not None and each.version <= self._epoch and not each.exposed for each in cells
+        )
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """Return the outputs for `arrays`, one per input, in order."""
@@ -188,6 +204,16 @@ class DeferredGraph(Graph):
     def is_made(self) -> bool:
         """True when the nodes exist."""
         return self._made is not None
+
+    @property
+    def is_untouched(self) -> bool:
+        """True when nothing was written since there are nodes."""
+        return self._made is None or self._made.is_untouched
+
+    @property
+    def is_original(self) -> bool:
+        """True when no constant was written since there are nodes."""
+        return self._made is None or self._made.is_original
 
     def bind(self, values: Sequence[Ref], *, unique: bool = False) -> list[Ref]:
         """Return the outputs as nodes over `values` instead of this graph's inputs."""

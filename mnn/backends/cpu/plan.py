@@ -21,7 +21,7 @@ from mnn.backends.cpu.steps import (
     buffers_of,
     calls_of,
 )
-from mnn.backends.cpu.stored import StoredPlan
+from mnn.backends.cpu.stored import StoredPlan, release
 from mnn.backends.cpu.tables import Places, TableBuilder
 from mnn.codegen.kernel import CONSTANT, INPUT, OUTPUT, Buffer, Kernel, Tensor, contiguous
 from mnn.codegen.linking import library
@@ -76,6 +76,8 @@ class Plan(Runnable):
         functions, kernels = _link(self.steps, self.constants, target)
         record = None if files is None else record_constants(self.constants, kernels, files)
         addresses, self.constant_bytes = place_constants(self.constants)
+        if files is not None:
+            release(files)
         foreign, fresh, results = _foreign(inputs, outputs)
         # Outputs that nobody asks for are written all the same.
         unasked = {each for each in every if each.kind == OUTPUT and each not in foreign}
