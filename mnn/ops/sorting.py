@@ -107,9 +107,20 @@ def _infer_same(name: str, dtype: Any = None) -> Any:
 
 def _sort_reference(x: Array, *, axis: int, descending: bool) -> Array:
     axis = normalize_axis("sort", axis, x.ndim)
-    if not descending:
-        return np.sort(x, axis=axis, kind="stable")
-    return np.take_along_axis(x, _order(x, axis, descending=True), axis)
+    made = np.sort(x, axis=axis)
+    if _tells_equal_ones_apart(x, made):
+        # What follows is stable, and twenty times as slow on long rows.
+        return np.take_along_axis(x, _order(x, axis, descending=descending), axis)
+    return np.ascontiguousarray(np.flip(made, axis)) if descending else made
+
+
+def _tells_equal_ones_apart(x: Array, made: Array) -> bool:
+    """Return whether equal elements may differ: zeros with signs, NaN of several kinds."""
+    if x.dtype.kind in "biu":
+        return False
+    if x.dtype.kind != "f":
+        return True
+    return bool(np.isnan(made).any() or ((made == 0) & np.signbit(made)).any())
 
 
 def _argsort_reference(x: Array, *, axis: int, descending: bool) -> Array:
