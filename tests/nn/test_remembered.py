@@ -32,7 +32,7 @@ X, Y = DATA["c0.in.x"], DATA["c0.mnn.y"]
 
 
 @pytest.fixture(autouse=True)
-def _store(tmp_path, monkeypatch) -> Iterator[PlanStore]:
+def plans(tmp_path, monkeypatch) -> Iterator[PlanStore]:
     """A store of its own for each test; files count as settled at once."""
     # The sources may change while tests run, which is not the subject here.
     monkeypatch.setattr(store, "take_snapshot", lambda: (("a.py", 1, 1, 1, 1),))
@@ -228,12 +228,12 @@ def test_nothing_is_kept_when_the_sources_are_unknown(file, monkeypatch, tmp_pat
     assert load(file)._graph.is_made
 
 
-def test_nothing_is_kept_once_the_sources_change(_store, monkeypatch):
-    _store.put_text("before", b"content")
+def test_nothing_is_kept_once_the_sources_change(plans, monkeypatch):
+    plans.put_text("before", b"content")
     monkeypatch.setattr(store, "take_snapshot", lambda: (("a.py", 2, 2, 2, 2),))
-    _store.put_text("after", b"content")
-    assert _store.get_text("before") == b"content"
-    assert _store.get_text("after") is None
+    plans.put_text("after", b"content")
+    assert plans.get_text("before") == b"content"
+    assert plans.get_text("after") is None
 
 
 _SCRIPT = """
