@@ -248,7 +248,7 @@ from mnn import nn
 x = np.load(sys.argv[2])["c0.in.x"]
 runtime = nn.create_runtime_manager(({"numThread": int(sys.argv[3])},))
 found = nn.load_module_from_file(sys.argv[1], [], [], runtime_manager=runtime)(x).read()
-heavy = ("llvmlite", "mnn.compile.pipeline", "mnn.format.decode", "mnn.codegen.templates.conv")
+heavy = ("llvmlite", "mnn.compile.pipeline", "mnn.format.decode", "mnn.codegen.builder")
 print([each for each in heavy if each in sys.modules], found.tobytes().hex())
 """
 

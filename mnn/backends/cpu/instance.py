@@ -148,7 +148,7 @@ class Instance:
         """Run a list of steps with a team, if there is one."""
         from mnn.backends.cpu.pool import pool
 
-        team = pool().acquire(threads)
+        team = pool().acquire(threads, self._recipe.function)
         if team is None:
             self._execute(self._pointer(run))
             return

@@ -17,9 +17,7 @@ import threading
 import time
 from typing import Any
 
-from mnn.backends.cpu.executor import Executor
 from mnn.backends.cpu.fields import LANE, LANES, TEAM, WAKE_COMMAND, WORD, WORK, WORK_COMMAND
-from mnn.codegen.linking import library
 
 __all__ = ["Pool", "Team", "pool", "usable_processors"]
 
@@ -39,6 +37,7 @@ class Team:
     Args:
         threads: at least 2.
         patience: turns that a thread waits before it sleeps.
+        function: address of the executor; 0: it is compiled.
 
     Raises:
         RuntimeError: the system has no more threads, or the interpreter is being torn down.
@@ -49,12 +48,12 @@ class Team:
         sleeps_in_python: helpers need `wake` before a run.
     """
 
-    def __init__(self, threads: int, patience: int = _PATIENCE) -> None:
+    def __init__(self, threads: int, patience: int = _PATIENCE, function: int = 0) -> None:
         self.threads = threads
         size = LANES + LANE.stride * threads + WORK.stride * threads
         self.address = _keep_forever(size)
         self._words = (ctypes.c_int64 * (size // WORD)).from_address(self.address)
-        self._execute = _ENTRY(library().link([Executor()])[0])
+        self._execute = _ENTRY(function or _compiled_executor())
         self._awake = threading.Condition()
         self._rounds = 0
         call, number = _system_call()
@@ -138,11 +137,12 @@ class Pool:
         self._processors = 0
         self._counted = -1.0
 
-    def acquire(self, threads: int) -> Team | None:
+    def acquire(self, threads: int, function: int = 0) -> Team | None:
         """Return a team for one run, None when the caller had better work alone.
 
         Args:
             threads: wanted; no more than the processors that this process may use.
+            function: address of an executor, for a team that has to be made.
         """
         if time.monotonic() - self._counted > _RECOUNT_SECONDS:
             self._count()
@@ -153,9 +153,9 @@ class Pool:
             # One step under Python's lock, or, without that, under the list's own.
             return self._idle[wanted].pop()
         except LookupError:
-            return self._start(wanted)
+            return self._start(wanted, function)
 
-    def _start(self, wanted: int) -> Team | None:
+    def _start(self, wanted: int, function: int) -> Team | None:
         """Return a new team, None when there is no room for it."""
         with self._lock:
             limit = self._processors - 1
@@ -164,7 +164,7 @@ class Pool:
             if self._helpers + wanted - 1 > limit:
                 return None
             try:
-                team = Team(wanted, self._patience)
+                team = Team(wanted, self._patience, function)
             except RuntimeError:  # no more threads, or the interpreter is being torn down
                 return None
             self._helpers += wanted - 1
@@ -228,6 +228,13 @@ def usable_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _compiled_executor() -> int:
+    from mnn.backends.cpu.executor import Executor
+    from mnn.codegen.linking import library
+
+    return library().link([Executor()])[0]
 
 
 def _keep_forever(size: int) -> int:
