@@ -10,6 +10,7 @@ import numpy as np
 
 from mnn.backends.cpu.plan import RefusedError
 from mnn.backends.reference import ReferenceBackend
+from mnn.backends.sized import sized_results
 from mnn.backends.store import plan_store
 from mnn.codegen.target import host_target
 from mnn.compile.pipeline import Compiled, Signature, compile_nodes
@@ -122,7 +123,8 @@ class Segment:
             return self._by_references(arrays)
         if following is None:
             return results
-        return following.run(self.carried(made, arrays, results), threads=threads, low=low)
+        given = self.carried(made, arrays, results, threads)
+        return following.run(given, threads=threads, low=low)
 
     def _by_references(self, arrays: Sequence[Array]) -> list[Array]:
         """Return the outputs as NumPy computes them, or raise what it thinks of the arguments."""
@@ -133,7 +135,11 @@ class Segment:
         return ReferenceBackend().run(self.nodes, self.outputs, known)
 
     def carried(
-        self, made: Compiled, arrays: Sequence[Array], results: Sequence[Array]
+        self,
+        made: Compiled,
+        arrays: Sequence[Array],
+        results: Sequence[Array],
+        threads: int = 1,
     ) -> list[Array]:
         """Return the arguments of what follows a plan: all known, and the node it stopped at."""
         stopped = made.stopped
@@ -142,8 +148,13 @@ class Segment:
         values: dict[Ref, Array] = dict(zip(self.arguments, arrays, strict=True))
         values.update(zip(made.results, results, strict=True))
         operands = [None if ref is None else self._operand(ref, values) for ref in stopped.inputs]
-        with np.errstate(all="ignore"):
-            computed = stopped.operation.compute(operands, stopped.attributes)
+        operation, attributes = stopped.operation, stopped.attributes
+        computed: Sequence[Array] | None = sized_results(
+            operation.name, operands, attributes, threads
+        )
+        if computed is None:
+            with np.errstate(all="ignore"):
+                computed = operation.compute(operands, attributes)
         return [*arrays, *results, *computed]
 
     def _operand(self, ref: Ref, values: Mapping[Ref, Array]) -> Array:

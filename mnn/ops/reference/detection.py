@@ -12,6 +12,9 @@ __all__ = ["detection_post_process", "nms", "nms_classes"]
 
 Array = np.ndarray[Any, Any]
 
+_BLOCK = 128
+"""Candidates that are compared at once with the boxes kept before them, and with each other."""
+
 
 def _corners(boxes: Array) -> Array:
     """Return boxes as (low1, low2, high1, high2) whatever corners they name."""
@@ -20,14 +23,14 @@ def _corners(boxes: Array) -> Array:
     return np.concatenate([low, high], axis=1)
 
 
-def _overlaps(box: Array, others: Array) -> Array:
-    """Return intersection over union of one box with others; 0 for boxes without area."""
-    low = np.maximum(box[:2], others[:, :2])
-    high = np.minimum(box[2:], others[:, 2:])
-    sides = np.maximum(high - low, 0)
-    shared = sides[:, 0] * sides[:, 1]
-    area = float((box[2] - box[0]) * (box[3] - box[1]))
-    areas = (others[:, 2] - others[:, 0]) * (others[:, 3] - others[:, 1])
+def _overlaps(boxes: Array, others: Array) -> Array:
+    """Return (m, n) intersections over unions of boxes; 0 for boxes without area."""
+    left, right = boxes.T[:, :, None], others.T[:, None, :]
+    low = np.maximum(left[:2], right[:2])
+    sides = np.maximum(np.minimum(left[2:], right[2:]) - low, 0)
+    shared = sides[0] * sides[1]
+    area = (left[2] - left[0]) * (left[3] - left[1])
+    areas = (right[2] - right[0]) * (right[3] - right[1])
     union = area + areas - shared
     valid = (areas > 0) & (area > 0) & (union > 0)
     result: Array = np.where(valid, shared / np.where(valid, union, 1), 0)
@@ -52,13 +55,21 @@ def nms(
             "(n, 4) and (n,)."
         )
     corners = _corners(boxes.astype(np.float64))
-    order = np.argsort(-scores.astype(np.float64), kind="stable")
-    order = order[scores[order] > score_threshold]
+    good = np.flatnonzero(scores > score_threshold)
+    order = good[np.argsort(-scores[good].astype(np.float64), kind="stable")]
     kept: list[int] = []
-    while order.size and len(kept) < limit:
-        best, order = order[0], order[1:]
-        kept.append(int(best))
-        order = order[_overlaps(corners[best], corners[order]) <= iou_threshold]
+    for start in range(0, len(order) if limit > 0 else 0, _BLOCK):
+        block = order[start : start + _BLOCK]
+        before = _overlaps(corners[kept], corners[block])
+        block = block[(before <= iou_threshold).all(axis=0)]
+        apart = _overlaps(corners[block], corners[block]) <= iou_threshold
+        alive = np.ones(len(block), bool)
+        for place, box in enumerate(block.tolist()):
+            if alive[place]:
+                kept.append(box)
+                alive &= apart[place]
+                if len(kept) == limit:
+                    return np.array(kept, np.int32)
     return np.array(kept, np.int32)
 
 
