@@ -24,6 +24,7 @@ reshapes never reach the later stages.
 | scatter | axes, combination, checked | the first operand with the second put at indices |
 | attention | program, batch, causal, zero | softmax(program(q k)) v; see templates/attention.py |
 | sort | count, descending | first elements of rows in order and positions, as `part` values |
+| nms | thresholds | positions of kept boxes and their counts, as `part` values |
 | host | operation, ... | a NumPy reference; `part` values are its results |
 """
 

@@ -452,6 +452,13 @@ class _Lowering:
         source, results = self._tensor(value.inputs[0]), self._parts(value)
         self.steps += sorted_rows(self.flow, value, source, results, self.target)
 
+    def nms(self, value: Value) -> None:
+        """Boxes that are kept, for each class."""
+        from mnn.compile.selecting import suppressed
+
+        operands = [self._tensor(each) for each in value.inputs]
+        self.steps += suppressed(value, operands, self._parts(value), self.target)
+
     def _parts(self, value: Value) -> list[Tensor]:
         """Return memory for the results of a value that has several."""
         outputs = []
@@ -542,6 +549,7 @@ _LOWERINGS: dict[str, Callable[[_Lowering, Value], None]] = {
     "gather": _Lowering.select,
     "scatter": _Lowering.select,
     "sort": _Lowering.sort,
+    "nms": _Lowering.nms,
     "grid_sample": _Lowering.select,
     "roi_align": _Lowering.select,
     "crop_and_resize": _Lowering.select,

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from mnn.codegen.kernel import Buffer, Call, Epilogue, Tensor, contiguous
-from mnn.codegen.program import Program
+from mnn.codegen.program import Program, constant_step
 from mnn.codegen.target import Target
 from mnn.codegen.templates import attention, gather, loops, scatter
 from mnn.compile.flow import Flow, Value
 from mnn.compile.strides import reshaped
 from mnn.records import dataclass, replace
 
-__all__ = ["SELECTING", "Setting", "result_order", "sorted_rows"]
+__all__ = ["SELECTING", "Setting", "result_order", "sorted_rows", "suppressed"]
 
 
 @dataclass(frozen=True)
@@ -214,6 +214,19 @@ def sorted_rows(
         count=attributes["count"],
         descending=attributes["descending"],
     )
+
+
+def suppressed(
+    value: Value, operands: Sequence[Tensor], results: Sequence[Tensor], target: Target
+) -> list[Call]:
+    """Return the calls that find the boxes to be kept; places of no box are 0."""
+    from mnn.codegen.templates import nms
+
+    (boxes, scores), (kept, counts) = operands, results
+    nothing = Program((), (constant_step(0, kept.dtype.name),), (0,))
+    calls = loops.lower(nothing, [], [kept], target, label="no boxes")
+    settings = {name: each for name, each in value.attributes.items() if name != "types"}
+    return calls + nms.lower(boxes, scores, kept, counts, target, **settings)
 
 
 SELECTING: dict[str, _Calls] = {

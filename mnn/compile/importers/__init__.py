@@ -5,6 +5,7 @@ from __future__ import annotations
 from mnn.compile.importers import (
     attention,
     control,
+    detection,
     elementwise,
     fancy,
     image,
@@ -21,6 +22,7 @@ from mnn.compile.importers import (
 __all__ = [
     "attention",
     "control",
+    "detection",
     "elementwise",
     "fancy",
     "image",

@@ -10,7 +10,7 @@ from mnn.compile.flow import Flow, Value
 from mnn.compile.importing import Application, imports
 from mnn.compile.support import kernel_dtype
 
-__all__: list[str] = []
+__all__ = ["first_of_rows"]
 
 _POSITION = np.dtype(np.int32)
 _LONG = 128
@@ -47,13 +47,18 @@ def _ordered(
         return None
     axis %= rank
     order = [*[each for each in range(rank) if each != axis], axis]
-    rows = flow.permute(x, order)
+    back = [order.index(each) for each in range(rank)]
+    found = first_of_rows(flow, flow.permute(x, order), count, descending=descending)
+    return [flow.permute(each, back) for each in found]
+
+
+def first_of_rows(flow: Flow, rows: Value, count: int, *, descending: bool) -> list[Value]:
+    """Return the first elements of sorted rows, along the last axis, and their positions."""
     shape = (*rows.shape[:-1], count)
-    types = ((shape, x.dtype), (shape, _POSITION))
+    types = ((shape, rows.dtype), (shape, _POSITION))
     attributes = {"count": count, "descending": descending, "types": types}
     made = flow.make("sort", (rows,), (), np.dtype(np.bool_), attributes)
-    back = [order.index(each) for each in range(rank)]
     return [
-        flow.permute(flow.make("part", (made,), shape, dtype, {"port": port}), back)
+        flow.make("part", (made,), shape, dtype, {"port": port})
         for port, (shape, dtype) in enumerate(types)
     ]
