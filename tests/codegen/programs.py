@@ -301,3 +301,32 @@ def _grow_reduction(draw: Any, grown: _Growing, a: int, length: int) -> None:
     if dtype.kind == "b" and name in ("sum", "prod"):
         result = "int64"
     grown.append(Step(f"reduce.{name}", (a,), dtype.name, result), bits)
+
+
+@st.composite
+def chains(draw: Any) -> Any:
+    """Return programs of several passes, like softmax: reduce, combine with the row, reduce again.
+
+    Integers wrap, so results are exact in any order.
+    """
+    dtype = draw(st.sampled_from(["int32", "int32", "int64", "int16"]))
+    inputs = (dtype,) * draw(st.integers(1, 2))
+    steps: list[Step] = []
+    current = 0
+    count = len(inputs)
+    elements = list(range(count))
+    rows = []
+    for _ in range(draw(st.integers(1, 3))):
+        for _ in range(draw(st.integers(0, 3))):
+            name = draw(st.sampled_from(["add", "subtract", "multiply", "maximum", "square"]))
+            other = () if name == "square" else (draw(st.sampled_from([*elements, *rows])),)
+            steps.append(step(name, current, *other, dtype=dtype))
+            current = count + len(steps) - 1
+            elements.append(current)
+        steps.append(step(f"reduce.{draw(st.sampled_from(['sum', 'max']))}", current, dtype=dtype))
+        rows.append(count + len(steps) - 1)
+        steps.append(step("subtract", current, rows[-1], dtype=dtype))
+        current = count + len(steps) - 1
+        elements.append(current)
+    outputs = [current, *draw(st.lists(st.sampled_from([*elements, *rows]), max_size=2))]
+    return Program(inputs, tuple(steps), tuple(outputs))

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from mnn.codegen.kernel import OUTPUT, Tensor
 from mnn.codegen.program import Program
 from mnn.codegen.target import TARGETS
-from mnn.codegen.templates import loops, reducing
+from mnn.codegen.templates import loops, reducing, schedule
 from tests.codegen.programs import (
+    chains,
     evaluate,
     is_row,
     output,
@@ -132,3 +133,19 @@ def test_narrow_columns_are_dealt_out(target: str, width: int) -> None:
     calls = loops.lower(program, [source.permuted((1, 0))], [out], TARGETS[target], reduced=1)
     (got,) = run(calls, [(source, x)], [out], target=TARGETS[target], chunk=1)
     np.testing.assert_allclose(got, x.sum(0, np.float64), rtol=3e-7)
+
+
+@pytest.mark.parametrize("target", X86)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_values_kept_between_passes(target: str, data: Any) -> None:
+    """Whatever a later pass needs is kept here, in scratch or outputs, as if it were costly."""
+    sizes = [(3, 40), (40, 3), (2, 3, 17), (17, 40), (3, 100), (70, 9), (2, 5, 70), (512, 11)]
+    shape = data.draw(st.sampled_from(sizes))
+    reduced = data.draw(st.integers(1, len(shape) - 1))
+    straight = data.draw(st.sampled_from([0, 0, 768]))
+    with (
+        mock.patch.object(schedule, "_WORTH_KEEPING", 1),
+        mock.patch.object(reducing, "_STRAIGHT", straight),
+    ):
+        check(data.draw(chains()), data, shape, reduced, target)

@@ -177,6 +177,20 @@ def test_values_stay_in_scratch_where_an_output_may_be_an_input() -> None:
 
 
 @pytest.mark.parametrize("target", X86)
+@pytest.mark.parametrize("columns", [512, 519])
+def test_columns_that_compete_for_the_cache_are_copied(target: str, columns: int) -> None:
+    """Elements of a column are 2048 bytes apart, so they share few places of the cache."""
+    room = filled(np.zeros((60, 1024), np.float32))
+    view = Tensor(room.buffer, (columns, 60), (1, 1024), room.dtype)
+    x = normal(columns, 60)
+    out = output((60, columns), F32).permuted((1, 0))
+    calls = loops.lower(SOFTMAX, [view], [out], TARGETS[target], reduced=1)
+    assert calls[0].kernel.copies  # type: ignore[attr-defined]
+    (got,) = run(calls, [(view, x)], [out], target=TARGETS[target], chunk=1)
+    np.testing.assert_allclose(got, evaluate(SOFTMAX, [x], 1, exact=True)[0], rtol=2e-6)
+
+
+@pytest.mark.parametrize("target", X86)
 @pytest.mark.parametrize("shape", [(7, 33), (3, 1000), (300, 4), (2, 70000)])
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
 def test_rows_in_place(target: str, shape: tuple[int, int], order: list[int]) -> None:
