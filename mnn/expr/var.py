@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,9 @@ from mnn.errors import DTypeError, EvaluationError, GraphError, ShapeError
 from mnn.expr.enums import data_format
 from mnn.expr.enums import data_format as Format  # noqa: N812 - Var has a property of that name
 from mnn.expr.evaluate import evaluate
+from mnn.expr.live import live_vars, register
 from mnn.expr.node import CONST, INPUT, TRAINABLE, Cell, Node, Ref, leaf
+from mnn.expr.ownership import compute_owned, counts, is_read_once
 from mnn.expr.symbols import shape_numbers
 from mnn.expr.types import Shape, TensorType
 from mnn.expr.write import matching_array, written_shape
@@ -21,27 +23,6 @@ from mnn.expr.write import matching_array, written_shape
 __all__ = ["Var", "capture", "live_vars", "register", "var_of"]
 
 Array = np.ndarray[Any, Any]
-
-# Vars that refer to a graph node, by id; entries of dead ones are replaced or wait for a sweep.
-_live: dict[int, weakref.ref[Var]] = {}
-_sweep_size = 64
-
-
-def live_vars() -> list[Var]:
-    """Return every Var that currently refers to a graph node."""
-    found = [held() for held in list(_live.values())]
-    return [var for var in found if var is not None and var._ref is not None]
-
-
-def register(var: Var) -> None:
-    """Remember a Var that refers to a graph node, so that rewiring can move it."""
-    global _sweep_size
-    _live[id(var)] = weakref.ref(var)
-    if len(_live) > _sweep_size:
-        for key, held in list(_live.items()):
-            if held() is None:
-                _live.pop(key, None)
-        _sweep_size = max(64, 2 * len(_live))
 
 
 class Var:
@@ -200,6 +181,8 @@ class Var:
             return self._writable()
         cell = self._ref.node.cell
         if cell is None:
+            if sys.getrefcount(self) == counts().read and is_read_once(self):
+                return compute_owned(self._ref)
             own: Array = self._array().copy()
             return own
         array = self._writable()
@@ -396,6 +379,10 @@ class Var:
     # --- Python protocols ------------------------------------------------------------------------
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        temporary = sys.getrefcount(self) == counts().asked
+        if self._ref is not None and temporary and copy is not False and is_read_once(self):
+            own = compute_owned(self._ref)
+            return own if dtype is None else own.astype(dtype, copy=False)
         array = self._array()
         if dtype is not None and np.dtype(dtype) != array.dtype:
             if copy is False:
