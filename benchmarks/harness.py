@@ -41,8 +41,9 @@ __all__ = [
 
 FOLDER = Path(__file__).resolve().parent
 PYTHON_VARIABLE = "MNN_PEER_PYTHON"
-# Settings of NumPy's matrix library that would change what it can do.
-_DROPPED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONPATH")
+# Settings of NumPy's matrix library that would change what it can do, and what keeps Python from
+# storing the byte code that every installed package has.
+_DROPPED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 STEADY_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 32),

@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -48,11 +49,13 @@ class _Wanted:
         key: of its object code.
         text: makes its LLVM text.
         described: the key is made of the description, not of the text.
+        kind: what the log calls it.
     """
 
     key: bytes
     text: Callable[[], str]
     described: bool = False
+    kind: str = "text"
 
     @property
     def symbol(self) -> str:
@@ -154,9 +157,9 @@ class Library:
         for name, kernel in kernels.items():
             build = functools.partial(_build, kernel, target)
             if descriptions and _is_ours(kernel) and not any(each in name for each in foreign):
-                wanted.append(_Wanted(descriptions.key(name), build, described=True))
+                wanted.append(_Wanted(descriptions.key(name), build, True, type(kernel).__name__))
             else:
-                wanted.append(_from_text(texts, build()))
+                wanted.append(_from_text(texts, build(), type(kernel).__name__))
         addresses = self._load(wanted, target)
         for name, address in zip(kernels, addresses, strict=True):
             self._described[target, name] = address
@@ -191,8 +194,9 @@ class Library:
         self._linked.update(each.key for each in missing)
         if absent:
             _logger.info(
-                "compiled %d kernels in %.3f s; %d more came from the cache in %.3f s",
+                "compiled %d kernels (%s) in %.3f s; %d more came from the cache in %.3f s",
                 len(absent),
+                _listed(absent),
                 time.perf_counter() - start - read_seconds,
                 len(missing) - len(absent),
                 read_seconds,
@@ -272,8 +276,14 @@ def _build(kernel: Kernel, target: Target) -> str:
     return kernel.build(target).text()
 
 
-def _from_text(make: KeyMaker, text: str) -> _Wanted:
-    return _Wanted(make.key(text), lambda: text)
+def _from_text(make: KeyMaker, text: str, kind: str = "text") -> _Wanted:
+    return _Wanted(make.key(text), lambda: text, kind=kind)
+
+
+def _listed(wanted: Iterable[_Wanted]) -> str:
+    """Return the kinds of kernels and how many there are of each, most frequent first."""
+    counts = Counter(each.kind for each in wanted)
+    return ", ".join(f"{kind} {count}" for kind, count in counts.most_common())
 
 
 def _key_parts(target: Target) -> list[str]:
