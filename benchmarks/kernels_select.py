@@ -105,16 +105,17 @@ def attention_case(setting: Setting, heads: int, rows: int, keys: int, size: int
     """Return attention of heads that lie side by side."""
     q, k, v = (tensor((length, heads, size), SINGLE) for length in (rows, keys, keys))
     out = tensor((rows, heads, size), SINGLE, OUTPUT)
-    views = [q.permuted((1, 0, 2)), k.permuted((1, 2, 0)), v.permuted((1, 0, 2))]
+    rows_of, keys_of, values = q.permuted((1, 0, 2)), k.permuted((1, 2, 0)), v.permuted((1, 0, 2))
     goal, target = out.permuted((1, 0, 2)), setting.target
     factor = 1 / math.sqrt(size)
-    whole = attention.lower(*views, goal, target, scores=Epilogue(scaled(factor)))
+    epilogue = Epilogue(scaled(factor))
+    whole = attention.lower(rows_of, keys_of, values, goal, target, scores=epilogue)
     scores, weights = (tensor((heads, rows, keys), SINGLE, "temporary") for _ in range(2))
     mixed = tensor((heads, rows, size), SINGLE, "temporary")
     parts = [
-        *gemm.lower(views[0], views[1], scores, target),
+        *gemm.lower(rows_of, keys_of, scores, target),
         *loops.lower(softmax(factor), [scores], [weights], target, reduced=1),
-        *gemm.lower(weights, views[2], mixed, target),
+        *gemm.lower(weights, values, mixed, target),
         *loops.lower(Program((SINGLE,), (), (0,)), [mixed], [goal], target),
     ]
     arrays = [RNG.standard_normal(each.shape, np.float32) for each in (q, k, v)]

@@ -26,10 +26,12 @@ from tests.codegen import (
     test_bodies,
     test_colour,
     test_mathematics,
+    test_nms,
     test_pool,
     test_resize,
     test_rows,
     test_sampling,
+    test_sort,
 )
 from tests.codegen.aarch64 import emulator
 from tests.codegen.convolving import check, labels
@@ -344,3 +346,17 @@ def test_attention_in_one_kernel(causal: bool) -> None:
         want = test_attention.wanted(*case.views, scale=scale, causal=causal, zero=True)
         scores = Epilogue(test_attention.program(scale))
         case.compare("neon", want, chunk=1, scores=scores, causal=causal, zero=True)
+
+
+@pytest.mark.parametrize("dtype", [F32, "float64", "uint8"])
+@pytest.mark.parametrize("kind", ["few", "extreme"])
+def test_sorted_and_selected_rows(dtype: str, kind: str) -> None:
+    for length, count in ((70, 70), (300, 300), (900, 9), (700, 500)):
+        array = test_sort.elements(dtype, (2, length), kind)
+        for descending in (False, True):
+            test_sort.compare(filled(array), array, count, "neon", descending=descending, chunk=1)
+
+
+@pytest.mark.parametrize("dtype", [F32, "float64"])
+def test_suppressed_boxes(dtype: str) -> None:
+    test_nms.test_kernel("neon", dtype, 150, 0.3)
