@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 from mnn.codegen.host import host
 from mnn.codegen.kernel import CONSTANT, INPUT, Buffer, Call, Pointer, Tensor, contiguous
@@ -16,6 +17,8 @@ from mnn.codegen.linking import library
 from mnn.codegen.prepare import pending
 from mnn.codegen.target import Target, host_target
 from tests.codegen.aarch64 import Emulated, Held
+
+pytest.importorskip("llvmlite", reason="kernels are machine code")
 
 Array = np.ndarray[Any, Any]
 _PAGE = mmap.PAGESIZE
