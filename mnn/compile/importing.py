@@ -176,7 +176,12 @@ class Importer:
                 given.append(None)
                 continue
             recorded, type = ref.type, value.type
-            exact = exact and recorded.shape == type.shape and _same_value(recorded, type)
+            exact = (
+                exact
+                and recorded.shape == type.shape
+                and recorded.dtype == type.dtype
+                and _same_value(recorded, type)
+            )
             given.append(
                 TensorType(type.shape, type.dtype, recorded.format, type.value)
                 if recorded.format != type.format

@@ -14,6 +14,7 @@ from mnn.backends import segments
 from mnn.backends.compiled import Prepared
 from mnn.config import config
 from mnn.errors import CodegenError
+from mnn.expr.evaluate import run_graph
 
 
 def _doubling() -> nn.LoadedModule:
@@ -44,3 +45,13 @@ def test_a_failure_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(result, np.full(4, 3.0))
     assert len(calls) == 1
     assert mnn.config.backend == "cpu"
+
+
+def test_other_dtypes_than_recorded_are_followed() -> None:
+    with config.using(lazy=True):
+        x = F.placeholder([3], F.NCHW)
+        graph = nn.load_module([x], [x * 2.0], False)._graph
+    given = np.array([1.5, 2.5, -3.5])
+    (result,) = run_graph(graph, [given])
+    assert result.dtype == np.float64
+    np.testing.assert_array_equal(result, given * 2)
