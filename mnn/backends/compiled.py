@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -117,10 +118,7 @@ def _is_small(graph: Recorded, known: Mapping[Node, Sequence[Array]]) -> bool:
         for type in node.types:
             if not type.is_static:
                 return False
-            size = 1
-            for length in type.shape or ():
-                size *= int(length)  # type: ignore[arg-type]
-            total += size
+            total += math.prod(type.sizes)
     return total < _SMALL_ELEMENTS
 
 

@@ -89,4 +89,4 @@ def _static(type: TensorType, node: Node) -> tuple[tuple[int, ...], np.dtype[Any
             f"explain: input {node.names.get(0, '')!r} is {type.describe()}: a size is not known. "
             "Write the input first, or pass arrays of the shapes in question."
         )
-    return tuple(int(size) for size in type.shape or ()), type.dtype  # type: ignore[arg-type]
+    return type.sizes, type.dtype

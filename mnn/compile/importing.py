@@ -64,7 +64,7 @@ class Application:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the first result."""
-        return _sizes(self.types[0])
+        return self.types[0].sizes
 
     @property
     def dtype(self) -> DType:
@@ -107,11 +107,6 @@ def _same_value(one: TensorType, two: TensorType) -> bool:
     if one.value is None or two.value is None:
         return one.value is two.value
     return np.array_equal(one.value, two.value)
-
-
-def _sizes(type: TensorType) -> tuple[int, ...]:
-    """Return the sizes of a static type."""
-    return tuple(int(size) for size in type.shape or ())  # type: ignore[arg-type]
 
 
 class Importer:
@@ -210,7 +205,7 @@ class Importer:
         ):
             return None
         have = sum(each.nbytes for each in arrays if each is not None)
-        want = sum(math.prod(_sizes(each)) * each.dtype.itemsize for each in types)
+        want = sum(math.prod(each.sizes) * each.dtype.itemsize for each in types)
         if want > max(have, _FOLD_BYTES):
             return None
         with np.errstate(all="ignore"):
@@ -285,7 +280,7 @@ class Importer:
                     [next(given) if there else None for there in present], attributes
                 )
 
-        sizes = [(_sizes(each), each.dtype) for each in types]
+        sizes = [(each.sizes, each.dtype) for each in types]
         return self.flow.host(
             compute, [each for each in operands if each is not None], sizes, operation.name
         )

@@ -96,6 +96,11 @@ class TensorType:
         return self.shape is not None and Symbol not in map(type, self.shape)
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sizes of a static type, as numbers."""
+        return tuple(int(size) for size in self.shape or ())  # type: ignore[arg-type]
+
+    @property
     def channel_axis(self) -> int:
         """Axis of the channels: the last one for NHWC, otherwise 1 (0 for a vector)."""
         rank = self.rank or 0
