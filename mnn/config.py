@@ -28,6 +28,9 @@ class Config:
         threads: threads that kernels may use, at least 1; at first one for each physical core that
             this process may use.
         precision: `"normal"`, `"high"`, `"low"` or `"low_bf16"`.
+        pending_bytes: in eager mode results of large arrays are not computed before they are
+            needed, so that they are computed together. This bounds, for each of them, the bytes of
+            all arrays that take part; 0 computes everything at once.
     """
 
     lazy: bool = False
@@ -35,6 +38,7 @@ class Config:
     backend: str = "cpu"
     threads: int = field(default_factory=available_cores)
     precision: str = "normal"
+    pending_bytes: int = 1 << 28
 
     @contextlib.contextmanager
     def using(self, **settings: Any) -> Iterator[Config]:

@@ -34,10 +34,15 @@ class PlannedBackend:
         self._compiling: CompiledBackend | None = None
 
     def run(
-        self, nodes: Sequence[Node], outputs: Sequence[Ref], known: Mapping[Node, Sequence[Array]]
+        self,
+        nodes: Sequence[Node],
+        outputs: Sequence[Ref],
+        known: Mapping[Node, Sequence[Array]],
+        *,
+        patient: bool = False,
     ) -> list[Array]:
-        """Return `outputs`. `nodes` are in execution order; `known` holds given results."""
-        return self._compiler().run(nodes, outputs, known)
+        """Return `outputs`; see `mnn.expr.evaluate.Executor`."""
+        return self._compiler().run(nodes, outputs, known, patient=patient)
 
     def run_graph(
         self, graph: Graph, arrays: Sequence[Array], *, threads: int, precision: str

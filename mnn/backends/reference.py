@@ -21,9 +21,14 @@ class ReferenceBackend:
     """Evaluates nodes with NumPy and frees each result after its last use."""
 
     def run(
-        self, nodes: Sequence[Node], outputs: Sequence[Ref], known: Mapping[Node, Sequence[Array]]
+        self,
+        nodes: Sequence[Node],
+        outputs: Sequence[Ref],
+        known: Mapping[Node, Sequence[Array]],
+        *,
+        patient: bool = False,
     ) -> list[Array]:
-        """Return `outputs`. `nodes` are in execution order; `known` holds given results."""
+        """Return `outputs`; see `mnn.expr.evaluate.Executor`."""
         values: dict[Node, Sequence[Array]] = dict(known)
         dying = last_uses(nodes, outputs)
         with np.errstate(all="ignore"):

@@ -88,10 +88,12 @@ class Structure:
 
     Attributes:
         uses: how often it was asked for.
+        waited: seconds spent on NumPy so far, about, where compiling can wait.
     """
 
     def __init__(self) -> None:
         self.uses = 0
+        self.waited = 0.0
         self._fixed: frozenset[int] = frozenset()
         self._segments: OrderedDict[Hashable, Segment] = OrderedDict()
         self._lock = threading.Lock()

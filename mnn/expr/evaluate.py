@@ -13,7 +13,14 @@ from mnn.expr.node import Node, Ref, epoch, walk
 if TYPE_CHECKING:
     from mnn.expr.graph import Graph
 
-__all__ = ["Executor", "evaluate", "live_nodes", "register_executor", "run_graph"]
+__all__ = [
+    "Executor",
+    "evaluate",
+    "executor",
+    "live_nodes",
+    "register_executor",
+    "run_graph",
+]
 
 Array = np.ndarray[Any, Any]
 _NEVER = float("inf")
@@ -23,9 +30,21 @@ class Executor(Protocol):
     """What evaluation needs of a backend."""
 
     def run(
-        self, nodes: Sequence[Node], outputs: Sequence[Ref], known: Mapping[Node, Sequence[Array]]
+        self,
+        nodes: Sequence[Node],
+        outputs: Sequence[Ref],
+        known: Mapping[Node, Sequence[Array]],
+        *,
+        patient: bool = False,
     ) -> list[Array]:
-        """Return `outputs`. `nodes` are in execution order; `known` holds given results."""
+        """Return `outputs`.
+
+        Args:
+            nodes: in execution order.
+            outputs: results of nodes.
+            known: given results.
+            patient: nobody asked for compiling: do it when it pays.
+        """
 
     def run_graph(
         self, graph: Graph, arrays: Sequence[Array], *, threads: int, precision: str

@@ -13,6 +13,7 @@ from mnn.expr.enums import Backend, PrecisionMode
 __all__ = [
     "gc",
     "lazy_eval",
+    "recorders",
     "recording",
     "set_global_executor_config",
     "set_lazy_mode",
@@ -25,22 +26,43 @@ class _Recording(threading.local):
     depth = 0
 
 
+class _Recorders:
+    """Counts the threads that record for themselves.
+
+    Attributes:
+        count: 0 means that a look at `config.lazy` tells everything: quicker than thread storage.
+    """
+
+    __slots__ = ("_lock", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def change(self, number: int) -> None:
+        with self._lock:
+            self.count += number
+
+
 _recording = _Recording()
+recorders = _Recorders()
 
 
 def should_record() -> bool:
     """Return True when operations must build graph nodes in this thread."""
-    return config.lazy or _recording.depth > 0
+    return config.lazy or (recorders.count > 0 and _recording.depth > 0)
 
 
 @contextlib.contextmanager
 def recording() -> Iterator[None]:
     """Record operations of this thread in a graph, whatever the mode (gradients, file reading)."""
     _recording.depth += 1
+    recorders.change(1)
     try:
         yield
     finally:
         _recording.depth -= 1
+        recorders.change(-1)
 
 
 def lazy_eval(flag: bool) -> None:

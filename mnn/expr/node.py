@@ -33,6 +33,7 @@ __all__ = [
     "interned_count",
     "leaf",
     "make_node",
+    "result_types",
     "walk",
 ]
 
@@ -194,7 +195,7 @@ def _sweep() -> None:
     _sweep_size = max(64, 2 * len(_interned))
 
 
-def _result_types(
+def result_types(
     operation: Operation, inputs: tuple[Ref | None, ...], attributes: Mapping[str, Any]
 ) -> tuple[TensorType, ...]:
     """Return the result types of an application, remembered for operands of equal types."""
@@ -251,7 +252,7 @@ def make_node(
         found = None if held is None else held()
         if found is not None:
             return found
-    types = _result_types(operation, inputs, attributes)
+    types = result_types(operation, inputs, attributes)
     node = Node(operation.name, operation, inputs, attributes, types)
     if key is None:
         return node

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mnn.config import config
-from mnn.errors import DTypeError, EvaluationError, GraphError, ShapeError
+from mnn.errors import DTypeError, GraphError, ShapeError
 from mnn.expr.enums import data_format
 from mnn.expr.enums import data_format as Format  # noqa: N812 - Var has a property of that name
 from mnn.expr.evaluate import evaluate
 from mnn.expr.live import live_vars, register
+from mnn.expr.memory import about_to_write, is_unchanging
 from mnn.expr.node import CONST, INPUT, TRAINABLE, Cell, Node, Ref, leaf
 from mnn.expr.ownership import compute_owned, counts, is_read_once
 from mnn.expr.symbols import shape_numbers
@@ -31,12 +32,14 @@ class Var:
     A Var is in one of three states: *eager* (it holds its array), *leaf* (an input, constant or
     trainable value of a graph) or *node* (the result of a recorded operation, computed when read).
     Vars are made by functions (`const`, `placeholder`, every operation), not by calling this class.
+    An eager Var may be *pending*: its array is made when it is needed (see `mnn.expr.pending`).
     """
 
-    __slots__ = ("__weakref__", "_format", "_name", "_ref", "_value")
+    __slots__ = ("__weakref__", "_format", "_name", "_pending", "_ref", "_value")
 
     _value: Array | None
     _ref: Ref | None
+    _pending: Any  # a mnn.expr.pending.Pending; set, and not None, in Vars without the other two
     _format: data_format
     _name: str
 
@@ -54,9 +57,16 @@ class Var:
     @property
     def _type(self) -> TensorType:
         ref = self._ref
-        if ref is None:
+        if ref is not None:
+            return ref.node.types[ref.port]
+        value = self._value
+        if value is not None:
+            return TensorType.of(value, self._format)
+        pending = self._pending
+        if pending is None:  # another thread has just computed it
             return TensorType.of(self._array(), self._format)
-        return ref.node.types[ref.port]
+        found: TensorType = pending.types[0]
+        return found
 
     @property
     def shape(self) -> Shape:
@@ -162,7 +172,9 @@ class Var:
             return value
         ref = self._ref
         if ref is None:
-            raise EvaluationError("read: this Var has no value. Make Vars with expr.const.")
+            from mnn.expr.pending import settle
+
+            return settle(self)
         value = evaluate([ref])[0]
         if config.lazy_mode >= 2 and not ref.node.is_leaf:
             self._value = value
@@ -193,6 +205,7 @@ class Var:
     def _writable(self) -> Array:
         array = self._array()
         if array.flags.writeable:
+            about_to_write(array)
             return array
         cell = self._ref.node.cell if self._ref is not None else None
         own: Array = array.copy()
@@ -222,6 +235,7 @@ class Var:
             array = self._array()
             new = matching_array(data, array.shape, array.dtype)
             if array.flags.writeable:
+                about_to_write(array)
                 array[...] = new
             else:
                 self._value = new
@@ -306,8 +320,10 @@ class Var:
         from mnn.expr.rewire import redirect
 
         if self._ref is None:
+            if self._value is None:
+                self._array()
             if src._ref is None:
-                self._value, self._format = src._value, src._format
+                self._value, self._format = src._array(), src._format
                 return
             self._ref, self._value = src._ref, src._value
             self._format = src._format
@@ -391,6 +407,8 @@ class Var:
             return converted
         if copy or (self._ref is not None and copy is None):
             array = array.copy()
+        elif array.flags.writeable:
+            about_to_write(array)
         return array
 
     def __dlpack__(self, **options: Any) -> Any:
@@ -458,7 +476,8 @@ class Var:
             return repr(ref.node.cell.array)
         type = self._type
         shape = "?" if type.shape is None else list(shape_numbers(type.shape))
-        return f"Var({self.op_type}, shape={shape}, dtype={type.dtype.name}, not computed)"
+        kind = "" if ref is None else f"{self.op_type}, "
+        return f"Var({kind}shape={shape}, dtype={type.dtype.name}, not computed)"
 
     def __str__(self) -> str:
         return str(self._array())
@@ -543,16 +562,6 @@ def var_of(ref: Ref, value: Array | None = None) -> Var:
     return var
 
 
-def _unchanging(array: Array) -> bool:
-    """Return True when no array can write the memory: a read-only file, bytes, or our literal."""
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        if base.flags.writeable:
-            return False
-        base = base.base
-    return base is None or (isinstance(base, (bytes, memoryview)) and memoryview(base).readonly)
-
-
 def capture(var: Var) -> Ref:
     """Return the graph result of `var`, turning an eager Var into a constant leaf.
 
@@ -563,7 +572,7 @@ def capture(var: Var) -> Ref:
     if ref is not None:
         return ref
     array = var._array()
-    if not _unchanging(array):
+    if not is_unchanging(array):
         array = array.copy()
     node = leaf(CONST, TensorType.of(array, var._format), Cell(array))
     if var._name:

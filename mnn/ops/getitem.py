@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import IndexRangeError, ShapeError
+from mnn.expr.memory import LARGE, share
 from mnn.expr.modes import should_record
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
@@ -113,7 +114,7 @@ def getitem(x: Var, index: Any) -> Var:
     """
     if should_record():
         x, index = _cut_at_variable_bounds(x, index)
-    elif x._ref is None:
+    elif x._value is not None and x._ref is None:
         found = _at_once(x, index)
         if found is not None:
             return found
@@ -128,7 +129,11 @@ def _at_once(x: Var, index: Any) -> Var | None:
         found = x._array()[plain_index(index)]
     except (IndexError, TypeError, ValueError):
         return None
-    return Var(found if isinstance(found, np.ndarray) else np.asarray(found), x._format)
+    if type(found) is not np.ndarray:
+        found = np.asarray(found)
+    elif found.base is not None and found.base.size >= LARGE:
+        share(x, found)
+    return Var(found, x._format)
 
 
 # --- slices whose bounds are computed by the graph ------------------------------------------------

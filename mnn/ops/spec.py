@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from mnn.codegen.bodies import register_body
+from mnn.config import config
 from mnn.errors import DTypeError, EvaluationError, MnnError, ShapeError
 from mnn.expr.enums import data_format
 from mnn.expr.grad import GradCall
+from mnn.expr.memory import LARGE, share
 from mnn.expr.modes import should_record
 from mnn.expr.node import Ref, epoch, make_node
+from mnn.expr.pending import defer
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var, capture, var_of
 from mnn.ops.codec import Codec
@@ -47,6 +50,10 @@ REAL = "biuf"
 
 INTEGERS = "iu"
 """Kinds of integers."""
+
+# Operators whose results on large arrays may wait to be computed together with others.
+_WAITING_FAMILIES = ("elementwise", "reduce", "movement", "normalization", "matmul")
+_WAITING = ("cast", "getitem", "softmax", "log_softmax")
 
 _WORDS = {REAL: "real numbers", INTEGERS: "integers", "iuf": "real numbers (not bool)"}
 
@@ -111,6 +118,7 @@ class OpSpec:
         sets_format: `infer` may give results another format than NCHW inputs have.
         kinds: accepted NumPy kinds by operand name (see `REAL`, `INTEGERS`), where not all are.
         strict: `reference` accepts calls that `infer` refuses: eager calls ask `infer` first.
+        waits: results on large arrays may stay pending in eager mode; derived from the others.
         doc: one line of what it returns.
     """
 
@@ -131,6 +139,7 @@ class OpSpec:
     strict: bool = False
     kinds: Mapping[str, str] = field(default_factory=dict)
     doc: str = ""
+    waits: bool = False
 
     __signature__ = _CallSignature()
 
@@ -139,6 +148,8 @@ class OpSpec:
             raise AssertionError(f"operator {self.name!r} is declared twice")
         _registry[self.name] = self
         object.__setattr__(self, "__doc__", f"Return {self.doc}.")
+        waits = self.pure and (self.family in _WAITING_FAMILIES or self.name in _WAITING)
+        object.__setattr__(self, "waits", waits)
         object.__setattr__(self, "__name__", self.name)
         if self.body is not None:
             register_body(self.name, self.body)
@@ -214,8 +225,40 @@ class OpSpec:
         """Apply the operator to Vars with complete attributes."""
         if should_record():
             return self._record(operands, attributes)
-        if any(each is not None and _trainable(each) for each in operands):
-            return self._record_and_compute(operands, attributes)
+        large, plain = False, True
+        for each in operands:
+            if each is None:
+                continue
+            ref = each._ref
+            if ref is not None:
+                plain = False
+                if ref.node.trainable:
+                    return self._record_and_compute(operands, attributes)
+            elif each._value is None or each._value.size >= LARGE:
+                large = True
+            if each._format is not data_format.NCHW:
+                plain = False
+        if large:
+            return self._apply_large(operands, attributes, plain=plain)
+        return self._apply_now(operands, attributes)
+
+    def _apply_large(
+        self, operands: Sequence[Var | None], attributes: Mapping[str, Any], *, plain: bool
+    ) -> Any:
+        """Leave a result pending if it can be; `plain`: nothing recorded, and all in NCHW."""
+        if plain and self.waits and config.pending_bytes:
+            pending = defer(self, operands, attributes)
+            if pending is not None:
+                return pending
+        result = self._apply_now(operands, attributes)
+        first = operands[0]
+        if type(result) is Var and first is not None and first._ref is None:
+            value = result._value
+            if value is not None and value.base is not None:
+                share(first, value)
+        return result
+
+    def _apply_now(self, operands: Sequence[Var | None], attributes: Mapping[str, Any]) -> Any:
         arrays = [None if each is None else _readable(each) for each in operands]
         if self.strict:
             self._types(operands, arrays, attributes)
@@ -354,10 +397,6 @@ def _readable(var: Var) -> Array:
     guarded: Array = array.view()
     guarded.flags.writeable = False
     return guarded
-
-
-def _trainable(var: Var) -> bool:
-    return var._ref is not None and var._ref.node.trainable
 
 
 def all_specs() -> list[OpSpec]:
