@@ -32,11 +32,14 @@ from mnn.numpy import linalg, methods, protocols, random
 from mnn.numpy.creation import *
 from mnn.numpy.elementwise import *
 from mnn.numpy.manipulation import *
+from mnn.numpy.orders import *
 from mnn.numpy.padding import *
 from mnn.numpy.products import *
 from mnn.numpy.ranges import *
 from mnn.numpy.reductions import *
+from mnn.numpy.running import *
 from mnn.numpy.searching import *
+from mnn.numpy.weights import *
 from mnn.ops.convert import cast as astype
 
 __all__ = [
@@ -95,6 +98,8 @@ __all__ = [
     "count_nonzero",
     "cumprod",
     "cumsum",
+    "cumulative_prod",
+    "cumulative_sum",
     "deg2rad",
     "degrees",
     "delete",
@@ -178,6 +183,9 @@ __all__ = [
     "moveaxis",
     "multiply",
     "nan",
+    "nanmedian",
+    "nanpercentile",
+    "nanquantile",
     "ndarray",
     "ndim",
     "negative",
@@ -189,11 +197,13 @@ __all__ = [
     "outer",
     "pad",
     "partition",
+    "percentile",
     "pi",
     "positive",
     "power",
     "prod",
     "ptp",
+    "quantile",
     "rad2deg",
     "radians",
     "random",
@@ -231,6 +241,8 @@ __all__ = [
     "tile",
     "trace",
     "transpose",
+    "trapezoid",
+    "trapz",
     "tri",
     "tril",
     "triu",

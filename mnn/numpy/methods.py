@@ -9,7 +9,15 @@ import numpy as _np
 from mnn.errors import DTypeError, IndexRangeError, ShapeError
 from mnn.expr.modes import should_record
 from mnn.expr.var import Var
-from mnn.numpy import creation, elementwise, manipulation, products, reductions, searching
+from mnn.numpy import (
+    creation,
+    elementwise,
+    manipulation,
+    products,
+    reductions,
+    running,
+    searching,
+)
 from mnn.ops.attach import attach_binary, attach_method
 from mnn.ops.convert import cast
 from mnn.ops.operands import array_of
@@ -160,8 +168,8 @@ for _name, _method in {
     "std": reductions.std,
     "var": reductions.var,
     "ptp": reductions.ptp,
-    "cumsum": reductions.cumsum,
-    "cumprod": reductions.cumprod,
+    "cumsum": running.cumsum,
+    "cumprod": running.cumprod,
     "trace": products.trace,
 }.items():
     attach_method(_name, _method)

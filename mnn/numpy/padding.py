@@ -9,6 +9,7 @@ import numpy as _np
 
 from mnn.errors import DTypeError, ShapeError, UnsupportedError
 from mnn.expr.var import Var
+from mnn.numpy import orders as _orders
 from mnn.numpy import reductions as _reductions
 from mnn.numpy.elementwise import rint as _rint
 from mnn.numpy.sizes import known_shape
@@ -27,7 +28,7 @@ _STATISTICS: dict[str, Callable[..., Var]] = {
     "maximum": _reductions.max,
     "minimum": _reductions.min,
     "mean": _reductions.mean,
-    "median": _reductions.median,
+    "median": _orders.median,
 }
 _MODES = sorted(["constant", "empty", "wrap", *_MIRRORS, *_STATISTICS])
 
