@@ -15,6 +15,7 @@ from mnn.ops import (
     create,
     detection,
     diagonal,
+    elementary,
     getitem,
     image,
     index,

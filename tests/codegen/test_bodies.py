@@ -70,6 +70,8 @@ ULPS = {
     "log10": 3,
     "log1p": 3,
     "log2": 3,
+    "logaddexp": 4,
+    "logaddexp2": 4,
     "mish": 5,
     "mul_silu": 5,
     "pow": 3,
@@ -89,11 +91,14 @@ SCALES: dict[str, Callable[..., Array]] = {
     # The tail is the difference of nearly equal numbers, or a power of a rounded exponent.
     "gelu": lambda x: np.abs(x),
     "gelu_standard": lambda x: np.abs(x),
+    # Near zero the result is the difference of two numbers of about that size.
+    "logaddexp": lambda x, y: np.minimum(np.maximum(np.abs(x), np.abs(y)), 1),
+    "logaddexp2": lambda x, y: np.minimum(np.maximum(np.abs(x), np.abs(y)), 1),
     # sigmoid(y) may be denormal.
     "mul_silu": lambda x, y: np.abs(x * y) * np.finfo(x.dtype).tiny,
 }
 # Which of two zeros these return is not said by IEEE 754, nor by NumPy.
-EITHER_ZERO = {"elu", "maximum", "minimum", "relu", "relu6", "selu"}
+EITHER_ZERO = {"elu", "fmax", "fmin", "maximum", "minimum", "relu", "relu6", "selu"}
 # Operators on signed integers that kernels leave to NumPy, with the reason's words.
 LEFT_TO_NUMPY = {"pow": "negative one is an error"}
 
