@@ -67,10 +67,17 @@ class CompiledBackend:
         low = _is_low(config.precision)
         try:
             segment, arrays = structure.segment(graph, known, low=low)
+            if segment.constants:
+                self._structures.bound(structure, segment)
             return segment.run(arrays, threads=config.threads, low=low)
         except CodegenError as problem:
             _explain_failure(problem)
             return self.reference.run(nodes, outputs, known)
+
+    @property
+    def constant_bytes(self) -> int:
+        """Memory of constants that plans of recorded graphs hold."""
+        return self._structures.constant_bytes
 
     def run_graph(
         self, graph: Graph, arrays: Sequence[Array], *, threads: int, precision: str

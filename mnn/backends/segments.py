@@ -68,6 +68,20 @@ class Segment:
                     found = self._kept(signature, low=low)
         return found
 
+    @property
+    def constant_bytes(self) -> int:
+        """Memory of the constants of all plans, of parts that follow as well."""
+        return sum(
+            made.plan.constant_bytes + (0 if following is None else following.constant_bytes)
+            for made, following in list(self.plans.values())
+        )
+
+    def release(self, limit_bytes: int) -> None:
+        """Forget the oldest plans, but not the last one, while constants take more memory."""
+        with self._lock:
+            while len(self.plans) > 1 and self.constant_bytes > limit_bytes:
+                del self.plans[next(iter(self.plans))]
+
     def _kept(self, signature: Signature, *, low: bool) -> tuple[Compiled, Segment | None]:
         """Return a new plan, kept for later; what failed once fails again at once."""
         failure = self._failures.get((signature, low))

@@ -10,6 +10,7 @@ import numpy as np
 
 from mnn.expr.enums import data_format
 from mnn.expr.node import CONST, Node, Ref, epoch, make_node, walk
+from mnn.expr.replay import Replay
 from mnn.records import dataclass
 
 __all__ = ["DeferredGraph", "Graph", "Origin", "rebuild"]
@@ -76,7 +77,7 @@ class Graph:
         origin: where it comes from, None for graphs that only this process knows.
     """
 
-    __slots__ = ("_epoch", "_plans", "inputs", "origin", "outputs")
+    __slots__ = ("_epoch", "_plans", "_replay", "inputs", "origin", "outputs")
 
     inputs: tuple[Node, ...]
     outputs: tuple[Ref, ...]
@@ -89,6 +90,7 @@ class Graph:
         self.origin = origin
         self._epoch = epoch()
         self._plans: dict[str, Any] = {}
+        self._replay: Replay | None = None
 
     @property
     def formats(self) -> tuple[data_format, ...]:
@@ -141,6 +143,15 @@ class Graph:
         """Return the outputs as nodes over `values` instead of this graph's inputs."""
         replacements = {node: [value] for node, value in zip(self.inputs, values, strict=True)}
         return rebuild(self.outputs, replacements, unique=unique)
+
+    def record(self, values: Sequence[Ref]) -> list[Ref]:
+        """Return the outputs as new nodes over `values`, as a call of a module records them.
+
+        It is quicker than `bind`, and the graph's constants become lasting ones: see `Cell`.
+        """
+        if self._replay is None:
+            self._replay = Replay(self.inputs, self.outputs)
+        return self._replay.record(values)
 
     def leaves(self) -> list[Node]:
         """Return every leaf that the outputs depend on, inputs included."""
@@ -218,3 +229,7 @@ class DeferredGraph(Graph):
     def bind(self, values: Sequence[Ref], *, unique: bool = False) -> list[Ref]:
         """Return the outputs as nodes over `values` instead of this graph's inputs."""
         return self._graph().bind(values, unique=unique)
+
+    def record(self, values: Sequence[Ref]) -> list[Ref]:
+        """Return the outputs as new nodes over `values`; see `Graph.record`."""
+        return self._graph().record(values)

@@ -80,14 +80,17 @@ class Cell:
         version: epoch of the last write.
         exposed: True once a writable view was handed out, after which writes go unseen and nothing
             that depends on this cell is cached.
+        lasting: True for a constant of a graph that is recorded again and again: plans may keep
+            what they make of it. False once it was written after that, None if it never was one.
     """
 
-    __slots__ = ("array", "exposed", "version")
+    __slots__ = ("array", "exposed", "lasting", "version")
 
     def __init__(self, array: Array | None) -> None:
         self.array = array
         self.version = _epoch
         self.exposed = False
+        self.lasting: bool | None = None
 
     def write(self, array: Array) -> None:
         """Replace the value and start a new epoch."""
@@ -99,6 +102,8 @@ class Cell:
         global _epoch
         _epoch = next(_epochs)
         self.version = _epoch
+        if self.lasting:
+            self.lasting = False
 
     def value(self, name: str) -> Array:
         """Return the array; an unwritten input raises EvaluationError."""

@@ -105,7 +105,7 @@ class LoadedModule(Module):
 
     def _results(self, fitted: Sequence[Var]) -> list[Var]:
         if should_record() or any(_tracked(each) for each in fitted) or self._trainable():
-            refs = self._graph.bind([capture(each) for each in fitted], unique=True)
+            refs = self._graph.record([capture(each) for each in fitted])
             return [var_of(ref) for ref in refs]
         settings = _DEFAULT if self._runtime is None else self._runtime.configs[0]
         arrays = run_graph(
