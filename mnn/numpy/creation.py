@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as _np
@@ -11,15 +10,13 @@ from mnn.errors import DTypeError, ShapeError
 from mnn.expr.dtypes import as_dtype, default_float
 from mnn.expr.modes import should_record
 from mnn.expr.var import Var, capture
-from mnn.numpy.sizes import at_least_zero, sizes_of, smaller, steps
+from mnn.numpy.hosting import at_once
 from mnn.ops.axes import integers_of
-from mnn.ops.comparison import greater_equal, less_equal
 from mnn.ops.convert import cast
 from mnn.ops.create import zeros_like as _zeros_like
-from mnn.ops.index import gather
-from mnn.ops.movement import ravel, reshape
+from mnn.ops.movement import reshape
 from mnn.ops.operands import array_of, as_var, check_range, literal
-from mnn.ops.scatter import scatter_nd
+from mnn.ops.repeat import broadcast_to
 from mnn.ops.shape import fill
 
 __all__ = [
@@ -27,24 +24,22 @@ __all__ = [
     "asanyarray",
     "asarray",
     "ascontiguousarray",
+    "asfortranarray",
     "copy",
-    "diag",
     "empty",
     "empty_like",
     "eye",
     "from_dlpack",
-    "frombuffer",
     "full",
     "full_like",
     "identity",
     "ones",
     "ones_like",
-    "tri",
-    "tril",
-    "triu",
     "zeros",
     "zeros_like",
 ]
+
+_LAYOUTS = frozenset(("C", "F", "A", "K", "c", "f", "a", "k"))
 
 
 def _fresh(values: _np.ndarray[Any, Any]) -> Var:
@@ -66,19 +61,34 @@ def _shape(name: str, shape: Any) -> tuple[int, ...]:
     return sizes
 
 
-def _check_order(name: str, order: Any) -> None:
-    """Accept NumPy's memory orders; elements are always stored row by row."""
-    if order not in (None, "C", "F", "A", "K"):
+def _check_order(name: str, order: Any) -> str:
+    """Return a memory order: "C" row by row, "F" column by column, "A" or "K" as it was."""
+    if order is None:
+        return "K"
+    if order not in _LAYOUTS:
         raise ShapeError(f"{name}: order is {order!r}, expected 'C', 'F', 'A' or 'K'.")
+    return str(order).upper()
+
+
+def _check_device(name: str, device: Any) -> None:
+    if device not in (None, "cpu"):
+        raise ShapeError(f"{name}: device is {device!r}, expected 'cpu' or None.")
+
+
+def _check_like(name: str, like: Any) -> None:
+    """Accept arrays of any kind: results are Vars whatever is asked for."""
+    if like is not None and not hasattr(type(like), "__array_function__"):
+        raise DTypeError(f"{name}: like is {type(like).__name__}, expected an array.")
 
 
 def array(
     object: Any,
     dtype: Any = None,
     copy: bool | None = True,
-    order: str = "K",
+    order: str | None = "K",
     subok: bool = False,
     ndmin: int = 0,
+    ndmax: int = 0,
     like: Any = None,
 ) -> Var:
     """Return a new array.
@@ -87,31 +97,81 @@ def array(
         object: number, nested list, array or Var. Python floats give float32 and ints int32
             (int64 when they do not fit); arrays keep their dtype.
         dtype: element type instead.
-        copy: True: own memory. None or False: share it where that is possible.
-        order, subok, like: accepted for compatibility.
+        copy: True: own memory. None: share it where that is possible. False: share it, or fail.
+        order: "C" or "F": memory row by row or column by column; "K", "A": as it was. A graph
+            that is recorded knows no memory, and so no order.
+        subok, like: accepted for compatibility.
         ndmin: least number of dimensions; missing ones are added in front.
+        ndmax: greatest number of dimensions of nested lists, 0 for any.
 
     Raises:
-        DTypeError: the data is not made of numbers.    ShapeError: ragged lists.
+        DTypeError: the data is not made of numbers.    ShapeError: ragged lists, or `copy=False`
+        where a copy is needed.
     """
-    _check_order("array", order)
+    layout = _check_order("array", order)
+    _check_like("array", like)
     wanted = None if dtype is None else as_dtype(dtype)
-    if isinstance(object, Var):
-        found = object if wanted is None or wanted == object.dtype else cast(object, wanted)
-        if copy and found is object and found._ref is None:
-            found = Var(found._array().copy(), found.data_format)
-    else:
-        values = array_of(object, "array")
-        if wanted is not None and values.dtype != wanted:
-            if not isinstance(object, (_np.ndarray, _np.generic)):
-                check_range(values, wanted)
-            found = cast(Var(values), wanted)
-        else:
-            owned = not isinstance(object, _np.ndarray)
-            found = _fresh(values if owned or not copy else values.copy())
+    found = _taken(object, wanted, copy)
+    if ndmax and isinstance(object, (list, tuple)) and found.ndim > ndmax:
+        raise ShapeError(f"array: found {found.ndim} dimensions, expected at most ndmax={ndmax}.")
+    if copy:
+        found = _own(found, object, layout)
+    elif layout in "CF":
+        found = _laid_out(found, layout, may_copy=copy is None)
     if found.ndim < ndmin:
         found = reshape(found, (*[1] * (ndmin - found.ndim), *found.shape), copy_zero=False)
     return found
+
+
+def _taken(object: Any, wanted: Any, copy: bool | None) -> Var:
+    """Return data as a Var, on its own memory if possible; fail if it must be but cannot."""
+    if isinstance(object, Var):
+        if wanted is None or wanted == object.dtype:
+            return object
+        if copy is False:
+            raise ShapeError("array: a change of dtype needs a copy. Pass copy=None.")
+        return cast(object, wanted)
+    values = array_of(object, "array")
+    fits = wanted is None or values.dtype == wanted
+    if copy is False and not (fits and _has_memory(object)):
+        raise ShapeError("array: this data cannot be shared, it needs a copy. Pass copy=None.")
+    if fits:
+        return _fresh(values)
+    if not isinstance(object, (_np.ndarray, _np.generic)):
+        check_range(values, wanted)
+    return cast(Var(values), wanted)
+
+
+def _has_memory(object: Any) -> bool:
+    if isinstance(object, (_np.ndarray, memoryview, bytes, bytearray)):
+        return True
+    return hasattr(object, "__array_interface__") and not isinstance(object, _np.generic)
+
+
+def _own(found: Var, object: Any, layout: str) -> Var:
+    """Return an array that shares no memory with the data it was made of."""
+    if found._ref is not None:
+        return found
+    values = found._array()
+    source = object._array() if isinstance(object, Var) else object
+    if isinstance(source, _np.ndarray) and _np.may_share_memory(values, source):
+        return Var(values.copy(order=layout), found.data_format)  # type: ignore[arg-type]
+    if isinstance(source, (list, tuple, int, float, complex)) and layout != "F":
+        return found
+    own = values.copy(order=layout)  # type: ignore[arg-type]
+    return Var(own, found.data_format)
+
+
+def _laid_out(found: Var, layout: str, *, may_copy: bool = True) -> Var:
+    """Return an array whose elements lie in memory in order "C" or "F"."""
+    if not at_once(found):
+        return found
+    values = found._array()
+    if values.flags.c_contiguous if layout == "C" else values.flags.f_contiguous:
+        return found
+    if not may_copy:
+        raise ShapeError(f"array: order {layout!r} needs a copy. Pass copy=None.")
+    return Var(values.copy(order=layout), found.data_format)  # type: ignore[arg-type]
 
 
 def asarray(
@@ -119,27 +179,41 @@ def asarray(
     dtype: Any = None,
     order: str | None = None,
     *,
-    copy: bool | None = None,
     device: Any = None,
+    copy: bool | None = None,
     like: Any = None,
 ) -> Var:
-    """Return `a` as an array, sharing its memory where that is possible.
+    """Return `a` as an array, sharing its memory where that is possible; see `array`.
 
     Raises:
-        DTypeError: a device other than the CPU.
+        ShapeError: a device other than "cpu".
     """
     _check_device("asarray", device)
-    return array(a, dtype, copy, order or "K")
+    return array(a, dtype, copy, order, like=like)
 
 
-def _check_device(name: str, device: Any) -> None:
-    if device not in (None, "cpu"):
-        raise DTypeError(f"{name}: device is {device!r}, expected 'cpu' or None.")
-
-
-def asanyarray(a: Any, dtype: Any = None, order: str | None = None, *, like: Any = None) -> Var:
+def asanyarray(
+    a: Any,
+    dtype: Any = None,
+    order: str | None = None,
+    *,
+    device: Any = None,
+    copy: bool | None = None,
+    like: Any = None,
+) -> Var:
     """Return `a` as an array; the same as `asarray`."""
-    return asarray(a, dtype, order)
+    _check_device("asanyarray", device)
+    return array(a, dtype, copy, order, like=like)
+
+
+def ascontiguousarray(a: Any, dtype: Any = None, *, like: Any = None) -> Var:
+    """Return `a` as an array of at least one dimension, in memory row by row."""
+    return array(a, dtype, None, "C", ndmin=1, like=like)
+
+
+def asfortranarray(a: Any, dtype: Any = None, *, like: Any = None) -> Var:
+    """Return `a` as an array in memory column by column."""
+    return array(a, dtype, None, "F", like=like)
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Var:
@@ -158,100 +232,140 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> V
     return _fresh(array_of(values.copy() if copy else values, "from_dlpack"))
 
 
-def ascontiguousarray(a: Any, dtype: Any = None, *, like: Any = None) -> Var:
-    """Return `a` as an array of at least one dimension in row-major order."""
-    found = asarray(a, dtype)
-    if found._ref is None and not found._array().flags.c_contiguous:
-        found = Var(_np.ascontiguousarray(found._array()), found.data_format)
-    return found if found.ndim else array(found, ndmin=1)
-
-
-def copy(a: Any, order: str = "K", subok: bool = False) -> Var:
-    """Return a copy of `a` with its own memory."""
-    _check_order("copy", order)
+def copy(a: Any, order: str | None = "K", subok: bool = False) -> Var:
+    """Return a copy of `a` with its own memory, in an order as for `array`."""
+    layout = _check_order("copy", order)
     var = as_var(a, "copy")
-    return Var(var._array().copy(), var.data_format) if var._ref is None else var + 0
+    if var._ref is not None:
+        return var + 0
+    return Var(var._array().copy(order=layout), var.data_format)  # type: ignore[arg-type]
 
 
-def _filled(name: str, shape: Any, value: Any, dtype: Any) -> Var:
+def _filled(name: str, shape: Any, value: Any, dtype: Any, order: Any = "C") -> Var:
+    layout = _check_order(name, order)
     wanted = _dtype(dtype)
     sizes = _shape(name, shape)
     if should_record():
         return fill(sizes, Var(_np.array(value, wanted)))
-    return Var(_np.full(sizes, value, wanted))
+    return Var(_np.full(sizes, value, wanted, order="F" if layout == "F" else "C"))
 
 
-def zeros(shape: Any, dtype: Any = None, order: str = "C", *, like: Any = None) -> Var:
-    """Return zeros of `shape`, float32 unless `dtype` says otherwise."""
-    _check_order("zeros", order)
-    return _filled("zeros", shape, 0, dtype)
+def zeros(
+    shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None, like: Any = None
+) -> Var:
+    """Return zeros of `shape`, float32 unless `dtype` says otherwise.
+
+    Args:
+        shape: int or ints.    dtype: element type.
+        order: "C" or "F": memory row by row or column by column.
+        device: "cpu" or None.    like: accepted for compatibility.
+    """
+    _check_device("zeros", device)
+    _check_like("zeros", like)
+    return _filled("zeros", shape, 0, dtype, order)
 
 
-def ones(shape: Any, dtype: Any = None, order: str = "C", *, like: Any = None) -> Var:
-    """Return ones of `shape`, float32 unless `dtype` says otherwise."""
-    _check_order("ones", order)
-    return _filled("ones", shape, 1, dtype)
+def ones(
+    shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None, like: Any = None
+) -> Var:
+    """Return ones of `shape`, float32 unless `dtype` says otherwise; arguments as in `zeros`."""
+    _check_device("ones", device)
+    _check_like("ones", like)
+    return _filled("ones", shape, 1, dtype, order)
 
 
-def empty(shape: Any, dtype: Any = None, order: str = "C", *, like: Any = None) -> Var:
+def empty(
+    shape: Any, dtype: Any = None, order: str = "C", *, device: Any = None, like: Any = None
+) -> Var:
     """Return zeros of `shape`: never the remains of other data."""
-    _check_order("empty", order)
-    return _filled("empty", shape, 0, dtype)
+    _check_device("empty", device)
+    _check_like("empty", like)
+    return _filled("empty", shape, 0, dtype, order)
 
 
 def full(
-    shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, like: Any = None
+    shape: Any,
+    fill_value: Any,
+    dtype: Any = None,
+    order: str = "C",
+    *,
+    device: Any = None,
+    like: Any = None,
 ) -> Var:
     """Return an array of `shape` filled with `fill_value` (which may broadcast to it).
 
     Raises:
         NumberRangeError: an int that the dtype cannot hold.
     """
-    _check_order("full", order)
+    _check_device("full", device)
+    _check_like("full", like)
+    layout = _check_order("full", order)
     wanted = None if dtype is None else as_dtype(dtype)
     if type(fill_value) is int and wanted is not None:
         value = literal(fill_value, wanted)
     else:
         value = as_var(fill_value, "full")
         value = value if wanted is None else cast(value, wanted)
-    from mnn.ops.repeat import broadcast_to
-
     spread = broadcast_to(value, _shape("full", shape))
-    return spread if spread._ref is not None else Var(spread._array().copy())
+    if spread._ref is not None:
+        return spread
+    return Var(spread._array().copy(order="F" if layout == "F" else "C"))
 
 
-def _like(a: Any, value: Any, dtype: Any, shape: Any) -> Var:
-    var = as_var(a, "like")
+def _like(name: str, a: Any, value: Any, dtype: Any, order: Any, shape: Any, device: Any) -> Var:
+    """Return an array filled with 0 or 1 of the shape, dtype and memory order of another."""
+    _check_device(name, device)
+    layout = _check_order(name, order)
+    var = as_var(a, name)
+    wanted = var.dtype if dtype is None else as_dtype(dtype)
     if shape is None and -1 in var.shape:
-        wanted = var.dtype if dtype is None else as_dtype(dtype)
         zero = cast(_zeros_like(var), wanted)
         return zero if value == 0 else zero + literal(value, wanted)
-    sizes = var.shape if shape is None else shape
-    return _filled("like", sizes, value, var.dtype if dtype is None else dtype)
+    sizes = tuple(var.shape) if shape is None else _shape(name, shape)
+    if not at_once(var):
+        return _filled(name, sizes, value, wanted)
+    make: Any = _np.full_like
+    return Var(make(var._array(), value, wanted, layout, shape=sizes))
 
 
 def zeros_like(
-    a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
+    a: Any,
+    dtype: Any = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: Any = None,
+    *,
+    device: Any = None,
 ) -> Var:
-    """Return zeros of the shape and dtype of `a`."""
-    _check_order("zeros_like", order)
-    return _like(a, 0, dtype, shape)
+    """Return zeros of the shape, dtype and memory order of `a`, unless told otherwise."""
+    return _like("zeros_like", a, 0, dtype, order, shape, device)
 
 
 def ones_like(
-    a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
+    a: Any,
+    dtype: Any = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: Any = None,
+    *,
+    device: Any = None,
 ) -> Var:
-    """Return ones of the shape and dtype of `a`."""
-    _check_order("ones_like", order)
-    return _like(a, 1, dtype, shape)
+    """Return ones of the shape, dtype and memory order of `a`, unless told otherwise."""
+    return _like("ones_like", a, 1, dtype, order, shape, device)
 
 
 def empty_like(
-    prototype: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
+    prototype: Any,
+    /,
+    dtype: Any = None,
+    order: str = "K",
+    subok: bool = True,
+    shape: Any = None,
+    *,
+    device: Any = None,
 ) -> Var:
-    """Return zeros of the shape and dtype of `prototype`: never the remains of other data."""
-    _check_order("empty_like", order)
-    return _like(prototype, 0, dtype, shape)
+    """Return zeros like `prototype`: never the remains of other data."""
+    return _like("empty_like", prototype, 0, dtype, order, shape, device)
 
 
 def full_like(
@@ -261,81 +375,43 @@ def full_like(
     order: str = "K",
     subok: bool = True,
     shape: Any = None,
+    *,
+    device: Any = None,
 ) -> Var:
-    """Return an array of the shape and dtype of `a` filled with `fill_value`."""
+    """Return an array like `a` filled with `fill_value`, which may broadcast to its shape."""
+    _check_device("full_like", device)
+    layout = _check_order("full_like", order)
     var = as_var(a, "full_like")
-    wanted = var.dtype if dtype is None else dtype
+    wanted = var.dtype if dtype is None else as_dtype(dtype)
     if shape is None and -1 in var.shape:
         return zeros_like(var, wanted) + full((), fill_value, wanted)
-    return full(var.shape if shape is None else shape, fill_value, wanted, order)
+    found = full(var.shape if shape is None else shape, fill_value, wanted)
+    if not at_once(var, found) or layout == "C":
+        return found
+    make: Any = _np.empty_like
+    placed = make(var._array(), wanted, layout, shape=tuple(found.shape))
+    placed[...] = found._array()
+    return Var(placed)
 
 
-def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, order: str = "C") -> Var:
-    """Return ones on diagonal k of an N by M matrix of zeros."""
-    _check_order("eye", order)
-    return _fresh(_np.eye(N, M, k, dtype=_dtype(dtype)))
+def eye(
+    N: int,
+    M: int | None = None,
+    k: int = 0,
+    dtype: Any = None,
+    order: str = "C",
+    *,
+    device: Any = None,
+    like: Any = None,
+) -> Var:
+    """Return ones on diagonal k of an N by M (or N) matrix of zeros, float32 by default."""
+    _check_device("eye", device)
+    _check_like("eye", like)
+    layout = "F" if _check_order("eye", order) == "F" else "C"
+    make: Any = _np.eye
+    return _fresh(make(N, M, k, _dtype(dtype), layout))
 
 
-def identity(n: int, dtype: Any = None) -> Var:
+def identity(n: int, dtype: Any = None, *, like: Any = None) -> Var:
     """Return the n by n identity matrix."""
-    return eye(n, dtype=dtype)
-
-
-def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Var:
-    """Return ones at and below diagonal k of an N by M matrix of zeros."""
-    return _fresh(_np.tri(N, M, k, dtype=_dtype(dtype)))
-
-
-def _triangle(m: Any, k: int, kept: Callable[..., Any]) -> Var:
-    from mnn.ops.comparison import select
-
-    var = as_var(m, "triangle")
-    if var.ndim < 1:
-        raise ShapeError(f"tril/triu: found shape {var.shape}, expected matrices.")
-    if var.ndim == 1:
-        from mnn.ops.repeat import broadcast_to
-
-        var = broadcast_to(var, sizes_of(var) * 2)
-    rows, columns = (steps(size) for size in sizes_of(var)[-2:])
-    ahead = columns - reshape(rows, (-1, 1))
-    return select(kept(ahead, k), var, Var(_np.zeros((), var.dtype)))
-
-
-def tril(m: Any, k: int = 0) -> Var:
-    """Return matrices with everything above diagonal k set to 0."""
-    return _triangle(m, k, less_equal)
-
-
-def triu(m: Any, k: int = 0) -> Var:
-    """Return matrices with everything below diagonal k set to 0."""
-    return _triangle(m, k, greater_equal)
-
-
-def diag(v: Any, k: int = 0) -> Var:
-    """Return a matrix with v on diagonal k, or diagonal k of a matrix."""
-    var = as_var(v, "diag")
-    if var.ndim not in (1, 2):
-        raise ShapeError(f"diag: found shape {var.shape}, expected one or two dimensions.")
-    if var.ndim == 2:
-        rows, columns = sizes_of(var)
-        first = steps(at_least_zero(smaller(rows + min(k, 0), columns - max(k, 0))))
-        flat = (first - min(k, 0)) * columns + (first + max(k, 0))
-        return gather(ravel(var), flat)
-    (length,) = sizes_of(var)
-    size, first = length + abs(k), steps(length)
-    flat = (first - min(k, 0)) * size + (first + max(k, 0))
-    spread = scatter_nd(reshape(flat, (-1, 1)), var, [size * size])
-    return reshape(spread, [size, size], copy_zero=False)
-
-
-def frombuffer(buffer: Any, dtype: Any = None, count: int = -1, offset: int = 0) -> Var:
-    """Return the numbers in a bytes-like object, copied; float32 unless told otherwise.
-
-    Raises:
-        ShapeError: there are not so many whole numbers in the buffer.
-    """
-    try:
-        values = _np.frombuffer(buffer, _dtype(dtype), count, offset)
-    except ValueError as error:
-        raise ShapeError(f"frombuffer: {error}.") from error
-    return _fresh(values.copy())
+    return eye(n, dtype=dtype, like=like)

@@ -12,12 +12,20 @@ from typing import Any
 import numpy as _np
 
 from mnn.expr.dtypes import float_result
+from mnn.expr.modes import should_record
 from mnn.expr.var import Var
 from mnn.ops.operands import array_of
 
-__all__ = ["computed", "floating", "plain", "wrapped"]
+__all__ = ["at_once", "computed", "floating", "plain", "wrapped"]
 
 Array = _np.ndarray[Any, Any]
+
+
+def at_once(*operands: Any) -> bool:
+    """Return True when nothing is recorded, so that NumPy may compute from the arrays."""
+    return not should_record() and all(
+        not isinstance(each, Var) or each._ref is None for each in operands
+    )
 
 
 def plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as _np
 from mnn.errors import DTypeError, ShapeError
 from mnn.expr.dtypes import as_dtype
 from mnn.expr.var import Var
+from mnn.numpy.hosting import at_once
 from mnn.numpy.reductions import stored
 from mnn.numpy.sizes import at_least_zero, known_shape, sizes_of, steps
 from mnn.ops import joining as _joining
@@ -36,7 +38,6 @@ __all__ = [
     "broadcast_to",
     "column_stack",
     "concatenate",
-    "delete",
     "dsplit",
     "dstack",
     "expand_dims",
@@ -70,10 +71,13 @@ def shape(a: Any) -> tuple[int, ...]:
     return tuple(as_var(a, "shape").shape)
 
 
-def size(a: Any, axis: int | None = None) -> int:
-    """Return the number of elements, or the size of an axis."""
+def size(a: Any, axis: Any = None) -> int:
+    """Return the number of elements, the size of an axis, or the product of those of several."""
     var = as_var(a, "size")
-    return var.size if axis is None else int(var.shape[axis])
+    if axis is None:
+        return var.size
+    places = normalize_axes("size", integers_of("size", axis), var.ndim)
+    return math.prod(int(var.shape[place]) for place in places)
 
 
 def ndim(a: Any) -> int:
@@ -81,16 +85,38 @@ def ndim(a: Any) -> int:
     return as_var(a, "ndim").ndim
 
 
-def reshape(a: Any, shape: Any, order: str = "C") -> Var:
+def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Var:
     """Return the elements in another shape; one size may be -1.
 
     Args:
         a: array.    shape: int or ints.
-        order: "C", or "F" for column-major reading and writing.
+        order: "C"; "F" for column-major reading and writing; "A": "F" if they lie so in memory.
+        copy: True: on memory of its own. None: on that of `a` where that is possible. False: on
+            that of `a`, or fail.
 
     Raises:
-        ShapeError: the element counts differ.
+        ShapeError: the element counts differ, or `copy=False` and a copy is needed.
     """
+    if order == "A":
+        order = "F" if _is_fortran(as_var(a, "reshape")) else "C"
+    found = _reshaped(a, shape, order)
+    if copy is None or not isinstance(a, Var):
+        return found
+    if not at_once(a):
+        return found
+    shares = _np.may_share_memory(a._array(), found._array())
+    if copy:
+        return Var(found._array().copy(), found.data_format) if shares else found
+    if not shares and found.size:
+        raise ShapeError(f"reshape: shape {list(found.shape)} needs a copy. Pass copy=None.")
+    return found
+
+
+def _is_fortran(var: Var) -> bool:
+    return at_once(var) and bool(_np.isfortran(var._array()))
+
+
+def _reshaped(a: Any, shape: Any, order: str) -> Var:
     sizes = integers_of("reshape", shape, "shape")
     if 0 in sizes and -1 in sizes:
         raise ShapeError(f"reshape: {list(sizes)} leaves -1 undecided: any size has 0 elements.")
@@ -99,13 +125,18 @@ def reshape(a: Any, shape: Any, order: str = "C") -> Var:
         return _transpose.transpose(
             _movement.reshape(_transpose.transpose(var), tuple(reversed(sizes)), copy_zero=False)
         )
-    if order not in ("C", "A", "K"):
-        raise ShapeError(f"reshape: order is {order!r}, expected 'C' or 'F'.")
+    if order != "C":
+        raise ShapeError(f"reshape: order is {order!r}, expected 'C', 'F' or 'A'.")
     return _movement.reshape(a, sizes, copy_zero=False)
 
 
 def ravel(a: Any, order: str = "C") -> Var:
-    """Return the elements as one dimension."""
+    """Return the elements as one dimension, in an order as for `reshape`, or as in memory: "K"."""
+    if order == "K":
+        var = as_var(a, "ravel")
+        if at_once(var) and not var._array().flags.c_contiguous:
+            return Var(var._array().ravel("K"), var.data_format)
+        order = "C"
     return reshape(a, (-1,), order)
 
 
@@ -136,24 +167,24 @@ def squeeze(a: Any, axis: Any = None) -> Var:
     return _movement.squeeze(a, axis)
 
 
-def broadcast_to(array: Any, shape: Any) -> Var:
+def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Var:
     """Return the array broadcast to `shape`."""
     return _repeat.broadcast_to(array, shape)
 
 
-def broadcast_arrays(*args: Any) -> list[Var]:
+def broadcast_arrays(*args: Any, subok: bool = False) -> tuple[Var, ...]:
     """Return the arrays broadcast to their common shape."""
     operands = [as_var(each, "broadcast_arrays") for each in args]
     if any(-1 in each.shape for each in operands):
         pattern = _cast(zeros_like(operands[0]), _np.int8)
         for each in operands[1:]:
             pattern = pattern + _cast(zeros_like(each), _np.int8)
-        return [broadcast_like(each, pattern) for each in operands]
+        return tuple(broadcast_like(each, pattern) for each in operands)
     try:
         common = _np.broadcast_shapes(*(tuple(each.shape) for each in operands))
     except ValueError as error:
         raise ShapeError(f"broadcast_arrays: {error}") from error
-    return [_repeat.broadcast_to(each, common) for each in operands]
+    return tuple(_repeat.broadcast_to(each, common) for each in operands)
 
 
 def _cast_all(name: str, operands: list[Var], dtype: Any, casting: str) -> list[Var]:
@@ -172,8 +203,10 @@ def _cast_all(name: str, operands: list[Var], dtype: Any, casting: str) -> list[
 
 def concatenate(
     arrays: Sequence[Any],
+    /,
     axis: int | None = 0,
     out: Any = None,
+    *,
     dtype: Any = None,
     casting: str = "same_kind",
 ) -> Var:
@@ -241,13 +274,14 @@ def _at_least(var: Var, count: int) -> Var:
 def vstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Var:
     """Return arrays stacked row by row."""
     rows = [_at_least(as_var(each, "vstack"), 2) for each in tup]
-    return concatenate(rows, 0, None, dtype, casting)
+    return concatenate(rows, 0, dtype=dtype, casting=casting)
 
 
 def hstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Var:
     """Return arrays stacked column by column."""
     parts = [_at_least(as_var(each, "hstack"), 1) for each in tup]
-    return concatenate(parts, 0 if parts and parts[0].ndim == 1 else 1, None, dtype, casting)
+    axis = 0 if parts and parts[0].ndim == 1 else 1
+    return concatenate(parts, axis, dtype=dtype, casting=casting)
 
 
 def dstack(tup: Sequence[Any]) -> Var:
@@ -407,20 +441,3 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Var:
     if turns == 1:
         return _transpose.swapaxes(flip(var, second), first, second)
     return flip(_transpose.swapaxes(var, first, second), second)
-
-
-def delete(arr: Any, obj: Any, axis: int | None = None) -> Var:
-    """Return the array without the elements at `obj` along `axis` (None: of the flat array)."""
-    var = as_var(arr, "delete")
-    if axis is None:
-        var, axis = _movement.ravel(var), 0
-    place = normalize_axis("delete", axis, var.ndim)
-    kept = _np.ones(known_shape("delete", var)[place], bool)
-    index = obj._array() if isinstance(obj, Var) else obj
-    try:
-        kept[index] = False
-    except IndexError as error:
-        from mnn.errors import IndexRangeError
-
-        raise IndexRangeError(f"delete: {error}.") from error
-    return gather(var, _np.flatnonzero(kept).astype(_np.int32), place)

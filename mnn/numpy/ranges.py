@@ -10,7 +10,9 @@ import numpy as _np
 from mnn.errors import DTypeError, ShapeError
 from mnn.expr.dtypes import as_dtype, default_float
 from mnn.expr.var import Var
-from mnn.numpy.creation import _dtype, _fresh, _shape
+from mnn.numpy.creation import _check_device, _check_like, _dtype, _fresh, _shape
+from mnn.numpy.creation import copy as _copied
+from mnn.numpy.hosting import at_once, plain
 from mnn.numpy.sizes import sizes_of
 from mnn.ops.operands import array_of, as_var
 
@@ -26,13 +28,23 @@ __all__ = [
 
 
 def arange(
-    start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, *, like: Any = None
+    start: Any,
+    stop: Any = None,
+    step: Any = 1,
+    dtype: Any = None,
+    *,
+    device: Any = None,
+    like: Any = None,
 ) -> Var:
     """Return start, start + step, ... below stop; int32 for Python ints, float32 for floats.
 
     Raises:
         ShapeError: step is 0, or the numbers cannot be counted.    DTypeError: not real numbers.
     """
+    _check_device("arange", device)
+    _check_like("arange", like)
+    if step is None:
+        step = 1
     if stop is None:
         start, stop = 0, start
     start, stop, step = (_real_number("arange", each) for each in (start, stop, step))
@@ -88,6 +100,8 @@ def linspace(
     retstep: bool = False,
     dtype: Any = None,
     axis: int = 0,
+    *,
+    device: Any = None,
 ) -> Any:
     """Return `num` evenly spaced numbers from start to stop; float32 unless told otherwise.
 
@@ -98,10 +112,12 @@ def linspace(
         retstep: also return the distance, as in `(numbers, distance)`.
         dtype: element type; integers are rounded down.
         axis: where the numbers lie in the result.
+        device: "cpu" or None.
 
     Raises:
         ShapeError: num is negative, or the arguments do not fit together.
     """
+    _check_device("linspace", device)
     options = {"endpoint": endpoint, "retstep": retstep, "axis": axis}
     return _spaced(_np.linspace, start, stop, num, dtype, **options)
 
@@ -111,12 +127,12 @@ def logspace(
     stop: Any,
     num: int = 50,
     endpoint: bool = True,
-    base: float = 10.0,
+    base: Any = 10.0,
     dtype: Any = None,
     axis: int = 0,
 ) -> Var:
     """Return `num` numbers evenly spaced on a log scale, base**start to base**stop."""
-    options = {"endpoint": endpoint, "base": base, "axis": axis}
+    options = {"endpoint": endpoint, "base": plain(base), "axis": axis}
     found: Var = _spaced(_np.logspace, start, stop, num, dtype, **options)
     return found
 
@@ -130,12 +146,24 @@ def geomspace(
 
 
 def fromfunction(
-    function: Callable[..., Any], shape: Sequence[int], *, dtype: Any = None, **options: Any
-) -> Var:
-    """Return `function` applied to the coordinate arrays of `shape`; it gets `options` too."""
+    function: Callable[..., Any],
+    shape: Sequence[int],
+    *,
+    dtype: Any = None,
+    like: Any = None,
+    **kwargs: Any,
+) -> Any:
+    """Return what `function` makes of the coordinate arrays of `shape`, float32 by default.
+
+    Args:
+        function: gets one array for each dimension, and `kwargs`.
+        shape: of the coordinate arrays.    dtype: their element type.
+        like: accepted for compatibility.
+    """
+    _check_like("fromfunction", like)
     grids = indices(shape, dtype=_dtype(dtype))
     places = (grids[axis] for axis in range(len(shape)))
-    return as_var(function(*places, **options), "fromfunction")
+    return function(*places, **kwargs)
 
 
 def indices(dimensions: Sequence[int], dtype: Any = None, sparse: bool = False) -> Any:
@@ -157,7 +185,7 @@ def meshgrid(
 
     Args:
         xi: vectors.
-        copy: accepted for compatibility.
+        copy: False: views of the vectors where nothing is recorded.
         sparse: leave sizes of 1, which broadcast, instead of repeating.
         indexing: "xy": the first vector runs along columns; "ij": along rows.
 
@@ -179,5 +207,6 @@ def meshgrid(
         shape = [1] * len(vectors)
         shape[order.index(place)] = -1
         grid = reshape(vector, shape)
-        grids.append(grid if sparse else broadcast_to(grid, sizes))
+        grid = grid if sparse else broadcast_to(grid, sizes)
+        grids.append(_copied(grid) if copy and at_once(grid) else grid)
     return tuple(grids)

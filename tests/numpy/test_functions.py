@@ -200,7 +200,7 @@ def test_what_is_refused_here_alone() -> None:
         (lambda: mnp.sort(A, order="field"), ShapeError),
         (lambda: mnp.pad(A, 1, "linear_ramp"), ShapeError),
         (lambda: mnp.pad(A, 1, "reflect", reflect_type="odd"), UnsupportedError),
-        (lambda: mnp.asarray(A, device="gpu"), DTypeError),
+        (lambda: mnp.asarray(A, device="gpu"), ShapeError),
     ):
         with pytest.raises(error):
             function()
@@ -229,7 +229,7 @@ def test_linear_algebra() -> None:
             product = (np.asarray(u)[:, :count] * np.asarray(s)) @ np.asarray(vt)[:count]
             np.testing.assert_allclose(product, matrix, atol=1e-5)
         agree(want[1], mnp.linalg.svd(matrix, compute_uv=False))
-    with pytest.raises(ShapeError, match="expected matrices"):
+    with pytest.raises(np.linalg.LinAlgError, match="dimension"):
         mnp.linalg.svd(A[0])
 
 
