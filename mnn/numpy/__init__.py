@@ -29,11 +29,13 @@ from numpy import (
 
 from mnn.expr.var import Var as ndarray  # noqa: N813 - NumPy's name
 from mnn.numpy import linalg, methods, protocols, random
+from mnn.numpy.choosing import *
 from mnn.numpy.creation import *
 from mnn.numpy.elementary import *
 from mnn.numpy.elementwise import *
 from mnn.numpy.manipulation import *
 from mnn.numpy.nan import *
+from mnn.numpy.ordering import *
 from mnn.numpy.orders import *
 from mnn.numpy.padding import *
 from mnn.numpy.products import *
@@ -41,6 +43,7 @@ from mnn.numpy.ranges import *
 from mnn.numpy.reductions import *
 from mnn.numpy.running import *
 from mnn.numpy.searching import *
+from mnn.numpy.sets import *
 from mnn.numpy.weights import *
 from mnn.ops.convert import cast as astype
 
@@ -91,10 +94,12 @@ __all__ = [
     "broadcast_to",
     "cbrt",
     "ceil",
+    "choose",
     "clip",
     "column_stack",
     "complex64",
     "complex128",
+    "compress",
     "concatenate",
     "conj",
     "conjugate",
@@ -126,6 +131,7 @@ __all__ = [
     "exp2",
     "expand_dims",
     "expm1",
+    "extract",
     "eye",
     "fabs",
     "fix",
@@ -159,6 +165,7 @@ __all__ = [
     "i0",
     "identity",
     "imag",
+    "in1d",
     "indices",
     "inf",
     "inner",
@@ -166,11 +173,13 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "intersect1d",
     "invert",
     "isclose",
     "iscomplex",
     "iscomplexobj",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
     "isneginf",
@@ -182,6 +191,7 @@ __all__ = [
     "left_shift",
     "less",
     "less_equal",
+    "lexsort",
     "linalg",
     "linspace",
     "log",
@@ -206,6 +216,7 @@ __all__ = [
     "mod",
     "modf",
     "moveaxis",
+    "msort",
     "multiply",
     "nan",
     "nan_to_num",
@@ -237,10 +248,14 @@ __all__ = [
     "partition",
     "percentile",
     "pi",
+    "piecewise",
+    "place",
     "positive",
     "power",
     "prod",
     "ptp",
+    "put",
+    "putmask",
     "quantile",
     "rad2deg",
     "radians",
@@ -258,6 +273,9 @@ __all__ = [
     "rot90",
     "round",
     "searchsorted",
+    "select",
+    "setdiff1d",
+    "setxor1d",
     "shape",
     "sign",
     "signbit",
@@ -266,6 +284,7 @@ __all__ = [
     "sinh",
     "size",
     "sort",
+    "sort_complex",
     "spacing",
     "split",
     "sqrt",
@@ -288,6 +307,7 @@ __all__ = [
     "trapz",
     "tri",
     "tril",
+    "trim_zeros",
     "triu",
     "true_divide",
     "trunc",
@@ -295,7 +315,12 @@ __all__ = [
     "uint16",
     "uint32",
     "uint64",
+    "union1d",
     "unique",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
     "var",
     "vdot",
     "vsplit",

@@ -46,7 +46,6 @@ __all__ = [
     "sort",
     "take",
     "take_along_axis",
-    "unique",
     "where",
 ]
 
@@ -54,8 +53,10 @@ __all__ = [
 _SORTS = (None, "quicksort", "heapsort", "mergesort", "stable")
 
 
-def _check_sort(name: str, kind: Any, order: Any) -> None:
+def _check_sort(name: str, kind: Any, order: Any, stable: Any = None) -> None:
     """Accept NumPy's ways to sort: the one used is stable, which fits all of them."""
+    if kind is not None and stable is not None:
+        raise ShapeError(f"{name}: found both kind and stable. Give one.")
     if kind not in _SORTS or order is not None:
         raise ShapeError(
             f"{name}: kind is {kind!r} and order {order!r}, expected one of {_SORTS} and None: "
@@ -72,7 +73,7 @@ def sort(
         a: array.    axis: which axis.
         kind, order, stable: as in NumPy; the order is stable whatever they say.
     """
-    _check_sort("sort", kind, order)
+    _check_sort("sort", kind, order, stable)
     x = as_var(a, "sort")
     return _sorting.sort(ravel(x) if axis is None else x, 0 if axis is None else axis)
 
@@ -86,7 +87,7 @@ def argsort(
         a: array.    axis: which axis.
         kind, order, stable: as in NumPy; the order is stable whatever they say.
     """
-    _check_sort("argsort", kind, order)
+    _check_sort("argsort", kind, order, stable)
     x = as_var(a, "argsort")
     flat = axis is None or not x.ndim
     return _sorting.sort(ravel(x) if flat else x, 0 if axis is None or flat else axis, True)
@@ -100,9 +101,9 @@ def partition(
     Smaller ones stand before them and larger ones after; here the whole axis is sorted.
 
     Raises:
-        IndexRangeError: a position is out of range.
+        ShapeError: a position is out of range, or an unknown kind.
     """
-    _check_positions("partition", a, kth, axis)
+    _check_positions("partition", a, kth, axis, kind)
     return sort(a, axis, None, order)
 
 
@@ -112,18 +113,23 @@ def argpartition(
     """Return the int32 positions that partition `axis`; see `partition`.
 
     Raises:
-        IndexRangeError: a position is out of range.
+        ShapeError: a position is out of range, or an unknown kind.
     """
-    _check_positions("argpartition", a, kth, axis)
+    _check_positions("argpartition", a, kth, axis, kind)
     return argsort(a, axis, None, order)
 
 
-def _check_positions(name: str, a: Any, kth: Any, axis: int | None) -> None:
+def _check_positions(name: str, a: Any, kth: Any, axis: int | None, kind: Any) -> None:
     x = as_var(a, name)
-    size = x.size if axis is None else x.shape[normalize_axis(name, axis, x.ndim)]
+    if kind != "introselect":
+        raise ShapeError(f"{name}: kind is {kind!r}, expected 'introselect'.")
+    if axis is None or (not x.ndim and axis in (0, -1) and name == "argpartition"):
+        size = x.size
+    else:
+        size = x.shape[normalize_axis(name, axis, x.ndim)]
     wrong = [each for each in integers_of(name, kth, "kth") if not -size <= each < size]
     if wrong and size >= 0:
-        raise IndexRangeError(
+        raise ShapeError(
             f"{name}: kth = {wrong[0]} is out of range for {size} elements. Expected {-size} to "
             f"{size - 1}."
         )
@@ -149,24 +155,8 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Var:
         )
     if sorter is not None:
         x = take(x, sorter)
-    size = x.size
-    place: Var = cast(_zeros_like(value), _np.int32)
-    step = 1 << (size.bit_length() - 1) if size else 0
-    while step:
-        probe = place + step
-        element = take(x, _minimum(probe, size) - 1)
-        before = _precedes(element, value) if side == "left" else ~_precedes(value, element)
-        place = _select((probe <= size) & before, probe, place)
-        step //= 2
-    return place
-
-
-def _precedes(x: Var, y: Var) -> Var:
-    """Return where x stands before y in sorted order: NaN is last."""
-    less = x < y
-    if y.dtype.kind in "fc":
-        less = less | ((y != y) & (x == x))
-    return less
+    result: Var = _search.searchsorted(x, value, right=side == "right")
+    return result
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
@@ -238,53 +228,6 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Var:
         x, places, axis=normalize_axis("take_along_axis", axis, x.ndim)
     )
     return result
-
-
-def unique(
-    ar: Any,
-    return_index: bool = False,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    axis: int | None = None,
-    *,
-    equal_nan: bool = True,
-) -> Any:
-    """Return the sorted distinct elements, and on request first indices, inverse and counts.
-
-    Args:
-        ar: array.
-        return_index, return_inverse, return_counts: what else to return, as int32.
-        axis: None: elements of the flat array; else slices along that axis are compared, and the
-            result holds values, not a graph.
-        equal_nan: NaN equals NaN; False needs values too.
-    """
-    x = as_var(ar, "unique")
-    if axis is not None or not equal_nan:
-        wanted = (return_index, return_inverse, return_counts)
-        return _unique_values(x, wanted, axis, equal_nan)
-    values, first, inverse, counts = _search.unique(x)
-    found = [values]
-    if return_index:
-        found.append(first)
-    if return_inverse:
-        found.append(reshape_like(inverse, x))
-    if return_counts:
-        found.append(counts)
-    return found[0] if len(found) == 1 else tuple(found)
-
-
-def _unique_values(
-    x: Var, wanted: tuple[bool, bool, bool], axis: int | None, equal_nan: bool
-) -> Any:
-    """Return what NumPy's `unique` returns, positions and counts as int32."""
-    if axis is not None:
-        normalize_axis("unique", axis, x.ndim)
-    found: Any = _np.unique(  # type: ignore[call-overload]
-        x._array(), *wanted, axis=axis, equal_nan=equal_nan
-    )
-    if not isinstance(found, tuple):
-        return Var(found)
-    return (Var(found[0]), *(Var(each.astype(_np.int32)) for each in found[1:]))
 
 
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:

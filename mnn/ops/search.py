@@ -17,9 +17,9 @@ from mnn.ops.index import check_indices
 from mnn.ops.operands import as_var
 from mnn.ops.reference import indexing as maths
 from mnn.ops.samples import integers, normal
-from mnn.ops.spec import INTEGERS, REQUIRED, OpSpec, Sample
+from mnn.ops.spec import INTEGERS, REQUIRED, BadCall, OpSpec, Sample
 
-__all__ = ["histogram", "setdiff1d", "unique", "unravel_index", "where"]
+__all__ = ["histogram", "searchsorted", "setdiff1d", "unique", "unravel_index", "where"]
 
 Array = np.ndarray[Any, Any]
 _INT: np.dtype[Any] = np.dtype(np.int32)
@@ -203,3 +203,35 @@ def histogram(x: Any, binNum: int, minVal: float, maxVal: float) -> Var:
         as_var(x, "histogram"), bins=int(binNum), low=float(minVal), high=float(maxVal)
     )
     return result
+
+
+def _infer_searchsorted(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> TensorType:
+    ordered, values = types
+    if ordered.rank not in (None, 1):
+        raise ShapeError(
+            f"searchsorted: the sorted array is {ordered.describe()}, expected one dimension."
+        )
+    return TensorType(values.shape, _INT, values.format)
+
+
+searchsorted: OpSpec = OpSpec(
+    "searchsorted",
+    ("ordered", "values"),
+    _infer_searchsorted,
+    lambda ordered, values, *, right: np.asarray(
+        np.searchsorted(ordered, values, "right" if right else "left")
+    ).astype(_INT),
+    "index",
+    attributes={"right": False},
+    grad=lambda call: [None, None],
+    strict=True,
+    samples=(
+        Sample((np.sort(integers(9)), integers(2, 4, seed=1)), gradient=False),
+        Sample((np.sort(normal(9)), normal(5, seed=1)), {"right": True}, gradient=False),
+        Sample((np.sort(integers(5)), normal(3)), gradient=False),
+        Sample((np.sort(normal(4)), np.array(np.nan, np.float32)), gradient=False),
+        Sample((normal(0), normal(3)), gradient=False),
+    ),
+    bad=(BadCall("several dimensions", (normal(2, 2), normal(3)), ShapeError),),
+    doc="int32 places in a sorted vector before which values keep it sorted",
+)

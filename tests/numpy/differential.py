@@ -32,17 +32,17 @@ def numbers(
     if wanted.kind == "b":
         return np.asarray(steps > 0)
     if wanted.kind == "u":
-        return np.abs(steps).astype(wanted)
+        return np.asarray(np.abs(steps)).astype(wanted)
     if wanted.kind == "i":
-        return steps.astype(wanted)
+        return np.asarray(steps).astype(wanted)
     values = np.asarray(steps / 4)
     if wanted.kind == "c":
         values = values + 1j * random.integers(-4, 5, shape) / 4
     values = np.asarray(values).astype(wanted)
     if special:
         chosen = random.random(shape) < special
-        values = np.where(chosen, random.choice(SPECIAL, shape), values).astype(wanted)
-    return values
+        values = np.asarray(np.where(chosen, random.choice(SPECIAL, shape), values)).astype(wanted)
+    return np.asarray(values)
 
 
 @st.composite
