@@ -31,7 +31,9 @@ class Target:
             vectors do not fit into the registers.
         lane_multiply: multiplying by one lane of a register is free (NEON), so rows of A are read
             four at a time.
-        bfloat16: dot products of bfloat16 pairs.    int8: dot products of 4 bytes.
+        bfloat16: dot products of bfloat16 pairs.
+        int8: dot products of 4 bytes, added to 32 bits; of the first factor's bytes as unsigned
+            numbers, or as signed ones where `int8_signed`.
         scales: x * 2**n over the whole range is an instruction.
         float16: conversions between float16 and float32 are instructions.
         rounds: rounding floats to integers is an instruction.
@@ -50,6 +52,7 @@ class Target:
     lane_multiply: bool = False
     bfloat16: bool = False
     int8: bool = False
+    int8_signed: bool = False
     scales: bool = False
     float16: bool = False
     rounds: bool = True
@@ -173,11 +176,19 @@ def _detected() -> Target:
             cpu=cpu,
             features=features,
             bfloat16=name == "avx512" and "avx512bf16" in present,
-            int8=name == "avx512" and "avx512vnni" in present,
+            int8={"avx512": "avx512vnni", "avx2": "avxvnni"}.get(name, "none") in present,
             float16="f16c" in present,
         )
     if machine in ("aarch64", "arm64"):
-        return replace(TARGETS["neon"], triple=triple, cpu=cpu, features=features)
+        dots = "dotprod" in present
+        return replace(
+            TARGETS["neon"],
+            triple=triple,
+            cpu=cpu,
+            features=features,
+            int8=dots,
+            int8_signed=dots,
+        )
     raise CodegenError(
         f"host_target: this machine is {triple}, expected x86-64 or AArch64. Kernels cannot be "
         "compiled for it; everything runs on NumPy instead."
