@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,10 @@ from mnn.cores import available_cores
 from mnn.records import dataclass, field, fields
 
 __all__ = ["Config", "config"]
+
+
+def _asked_to_verify() -> bool:
+    return os.environ.get("MNN_VERIFY", "0") not in ("", "0")
 
 
 @dataclass
@@ -27,10 +32,17 @@ class Config:
             where that is impossible), `"reference"` is NumPy.
         threads: threads that kernels may use, at least 1; at first one for each physical core that
             this process may use.
-        precision: `"normal"`, `"high"`, `"low"` or `"low_bf16"`.
+        precision: what matrix kernels multiply. `"normal"` and `"high"`: float32. `"low"`: bfloat16
+            where the processor multiplies that (AVX512-BF16), else float16 where it does
+            (AVX512-FP16, AArch64 with FP16), else float32. Sums are float32, those of float16 after
+            64 products at most, and scaled so that none becomes infinite. `"low_bf16"`: bfloat16
+            where the processor multiplies that, else float32.
         pending_bytes: in eager mode results of large arrays are not computed before they are
             needed, so that they are computed together. This bounds, for each of them, the bytes of
             all arrays that take part; 0 computes everything at once.
+        pending_elements: how many elements make an array large in this sense.
+        verify: check what each stage of the compiler makes, and let no run see what an earlier one
+            left in memory; for finding mistakes. The environment variable `MNN_VERIFY=1` sets it.
     """
 
     lazy: bool = False
@@ -39,6 +51,8 @@ class Config:
     threads: int = field(default_factory=available_cores)
     precision: str = "normal"
     pending_bytes: int = 1 << 28
+    pending_elements: int = 1 << 16
+    verify: bool = field(default_factory=_asked_to_verify)
 
     @contextlib.contextmanager
     def using(self, **settings: Any) -> Iterator[Config]:

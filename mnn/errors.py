@@ -21,6 +21,7 @@ __all__ = [
     "SettingError",
     "ShapeError",
     "UnsupportedError",
+    "VerificationError",
 ]
 
 
@@ -74,3 +75,7 @@ class SettingError(MnnError, ValueError):
 
 class CodegenError(MnnError, RuntimeError):
     """A kernel cannot be generated or compiled for this machine."""
+
+
+class VerificationError(MnnError, AssertionError):
+    """A stage of the compiler made something inconsistent: a mistake of this package."""

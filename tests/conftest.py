@@ -12,5 +12,5 @@ from mnn.config import Config, config
 
 @pytest.fixture(autouse=True)
 def _default_settings() -> Iterator[None]:
-    with config.using(**asdict(Config())):
+    with config.using(**{**asdict(Config()), "verify": True}):
         yield

@@ -37,6 +37,9 @@ from mnn.compile.programs import build_program
 from mnn.compile.resizing import Resized
 from mnn.compile.strides import apply_view, is_contiguous, memory_order, reshaped, unviewed
 from mnn.compile.support import kernel_dtype
+from mnn.compile.verify_flow import verify_flow, verify_units
+from mnn.compile.verify_plan import verify_order, verify_steps, verify_tensors
+from mnn.config import config
 from mnn.records import dataclass, field, replace
 
 __all__ = ["Lowered", "lower"]
@@ -110,10 +113,17 @@ class _Lowering:
             self.inputs.append(self.tensors[value])
         counts = self._lower_units()
         outputs = self._outputs()
+        if config.verify:
+            verify_steps(self.steps)
+            verify_tensors(dict(zip(self.flow.outputs, outputs, strict=True)))
         return Lowered(self.steps, self.inputs, outputs, counts, self.status)
 
     def _lower_units(self, units: Sequence[Unit] | None = None) -> list[tuple[Unit, int]]:
         units = fuse(self.flow) if units is None else units
+        if config.verify:
+            verify_flow(self.flow)
+            verify_units(self.flow, units)
+        known = [each.buffer for each in self.tensors.values()]
         self._reserve_parts(units)
         self._reserve_results(units)
         counts = []
@@ -121,6 +131,11 @@ class _Lowering:
             before = len(self.steps)
             self._lower(unit)
             counts.append((unit, len(self.steps) - before))
+        if config.verify:
+            verify_tensors(self.tensors)
+            if self.outer.status is not None:
+                known.append(self.outer.status.buffer)
+            verify_order(counts, self.steps, self.tensors, known)
         return counts
 
     # --- where values lie ------------------------------------------------------------------------
@@ -316,7 +331,9 @@ class _Lowering:
         channel = -1 if anchor.kind == "matmul" else 1
         for tensor in inputs:
             moved = reshaped(tensor.broadcast(unit.shape), anchor.shape)
-            if moved is None or moved.dtype != np.float32 or moved.strides[channel] not in (0, 1):
+            if moved is None or moved.strides[channel] not in (0, 1):
+                return False
+            if moved.dtype != np.float32 and anchor.kind != "conv_int8":
                 return False
             operands.append(moved)
         root = unit.root
@@ -324,10 +341,10 @@ class _Lowering:
         if root.shape == anchor.shape:
             output = self._allocate(root, order)
         else:
-            buffer = Buffer(max(anchor.bytes, 1), name=anchor.kind)
-            output = contiguous(buffer, anchor.shape, anchor.dtype, order)
+            buffer = Buffer(max(root.bytes, 1), name=anchor.kind)
+            output = contiguous(buffer, anchor.shape, root.dtype, order)
             if root in self.final and _ordered(anchor.shape, order):
-                output = replace(output, buffer=Buffer(max(anchor.bytes, 1), OUTPUT))
+                output = replace(output, buffer=Buffer(max(root.bytes, 1), OUTPUT))
             found = reshaped(output, root.shape)
             assert found is not None
             self.parts.pop(root, None)
@@ -353,8 +370,20 @@ class _Lowering:
 
     def _anchor_calls(self, anchor: Value, output: Tensor, epilogue: Epilogue | None) -> list[Call]:
         operands = [self._tensor(each) for each in anchor.inputs]
-        bias = operands[2] if len(operands) > 2 else None
         attributes = anchor.attributes
+        if anchor.kind == "conv_int8":
+            from mnn.codegen.templates import int8_conv
+
+            return int8_conv.lower(
+                *operands[:2],
+                output,
+                self.target,
+                scale=operands[2],
+                bias=operands[3],
+                epilogue=epilogue,
+                **attributes,
+            )
+        bias = operands[2] if len(operands) > 2 else None
         if anchor.kind == "matmul":
             from mnn.codegen.templates import gemm
 

@@ -14,6 +14,8 @@ from mnn.compile.flow import Flow
 from mnn.compile.importing import DynamicShapeError, Importer
 from mnn.compile.lowering import Lowered, lower
 from mnn.compile.patterns import find_patterns
+from mnn.compile.verify_flow import verify_flow
+from mnn.config import config
 from mnn.expr.node import Node, Ref
 from mnn.records import dataclass
 
@@ -80,6 +82,8 @@ def compile_nodes(
         stopped = problem.node
         results = _crossing(nodes, outputs, importer, given)
     flow.outputs = [importer.value(ref) for ref in results]
+    if config.verify:
+        verify_flow(flow)
     find_patterns(flow)
     lowered = lower(flow, target, low=low)
     if stopped is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,11 @@ import pytest
 
 pytest.importorskip("llvmlite", reason="plans are machine code")
 
+from mnn.backends.cpu import plan
 from mnn.backends.segments import Segment
+from mnn.codegen.room import round_up
+from mnn.codegen.target import host_target
+from mnn.compile.memory import Lifetime
 from mnn.config import config
 from mnn.expr.node import INPUT, Cell, Node, Ref, leaf, walk
 from mnn.expr.types import TensorType
@@ -81,3 +86,28 @@ def test_plan_equals_reference(spec: OpSpec, sample: Sample) -> None:
         results = segment.run(arrays, threads=threads, low=False)
         for got, want in zip(results, wanted, strict=True):
             compare(got, want.read())
+    _compare_without_sharing(segment, arrays)
+
+
+def _compare_without_sharing(segment: Segment, arrays: Sequence[Array]) -> None:
+    """Assert that no step reads what happens to be where a temporary begins to live.
+
+    With temporaries that share no memory, unwritten ones hold NaN: see `config.verify`.
+    """
+    assert config.verify
+    made, _ = segment.compiled(arrays, low=False)
+    shared = made.plan.run(arrays, 1)
+    lowered = made.lowered
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "place", _apart)
+        apart = plan.Plan(
+            lowered.steps, lowered.inputs, lowered.outputs, host_target(), lowered.status
+        )
+    for one, two in zip(shared, apart.run(arrays, 1), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def _apart(lives: Sequence[Lifetime]) -> tuple[list[int], int]:
+    """Return places of temporaries, each with memory of its own."""
+    ends = list(itertools.accumulate((round_up(each.size) for each in lives), initial=0))
+    return ends[:-1], ends[-1]

@@ -16,6 +16,7 @@ from mnn.backends.cpu.steps import HostCall, RefusedError
 from mnn.backends.cpu.tables import Tables
 from mnn.codegen.kernel import CONSTANT, Buffer, Tensor
 from mnn.codegen.room import address_of, aligned_bytes, round_up
+from mnn.config import config
 from mnn.records import dataclass, replace
 
 __all__ = ["Instance", "Recipe", "data_displacement"]
@@ -97,6 +98,8 @@ class Instance:
         Raises:
             RefusedError: a step set the status.
         """
+        if config.verify:
+            self._forget()
         foreign = self._begin(arrays)
         for action in self._recipe.actions:
             if not isinstance(action, int):
@@ -111,6 +114,10 @@ class Instance:
             foreign[each] if isinstance(each, int) else self._array(each, foreign).copy()
             for each in self._recipe.results
         ]
+
+    def _forget(self) -> None:
+        """Fill memory that steps have to write before they read it: with NaN, as numbers."""
+        self._arena[...] = self._scratch[...] = 0xFF
 
     def profile(self, arrays: Sequence[Array], threads: int) -> list[float]:
         """Run once and return the seconds that each step took."""

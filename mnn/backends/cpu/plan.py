@@ -28,6 +28,7 @@ from mnn.codegen.linking import library
 from mnn.codegen.prepare import pending
 from mnn.codegen.target import Target
 from mnn.compile.memory import lifetimes, place
+from mnn.config import config
 
 __all__ = ["HostCall", "LoopCall", "Plan", "RefusedError", "Step"]
 
@@ -83,6 +84,10 @@ class Plan(Runnable):
         unasked = {each for each in every if each.kind == OUTPUT and each not in foreign}
         lives = lifetimes(uses, unasked)
         offsets, arena_bytes = place(list(lives.values()))
+        if config.verify:
+            from mnn.compile.verify_plan import verify_places
+
+            verify_places(list(lives.values()), offsets, arena_bytes)
         temporaries = dict(zip(lives, offsets, strict=True))
         numbers = {each: number for number, each in enumerate(self.constants)}
         builder = TableBuilder(Places(numbers, temporaries, foreign, kernels), len(foreign))
