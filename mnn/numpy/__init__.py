@@ -29,10 +29,12 @@ from numpy import (
 
 from mnn.expr.var import Var as ndarray  # noqa: N813 - NumPy's name
 from mnn.numpy import linalg, methods, protocols, random
+from mnn.numpy.calculus import *
 from mnn.numpy.choosing import *
 from mnn.numpy.creation import *
 from mnn.numpy.elementary import *
 from mnn.numpy.elementwise import *
+from mnn.numpy.histograms import *
 from mnn.numpy.manipulation import *
 from mnn.numpy.nan import *
 from mnn.numpy.ordering import *
@@ -44,7 +46,9 @@ from mnn.numpy.reductions import *
 from mnn.numpy.running import *
 from mnn.numpy.searching import *
 from mnn.numpy.sets import *
+from mnn.numpy.statistics import *
 from mnn.numpy.weights import *
+from mnn.numpy.windows import *
 from mnn.ops.convert import cast as astype
 
 __all__ = [
@@ -84,11 +88,14 @@ __all__ = [
     "atleast_2d",
     "atleast_3d",
     "average",
+    "bartlett",
+    "bincount",
     "bitwise_and",
     "bitwise_count",
     "bitwise_not",
     "bitwise_or",
     "bitwise_xor",
+    "blackman",
     "bool_",
     "broadcast_arrays",
     "broadcast_to",
@@ -103,11 +110,15 @@ __all__ = [
     "concatenate",
     "conj",
     "conjugate",
+    "convolve",
     "copy",
     "copysign",
+    "corrcoef",
+    "correlate",
     "cos",
     "cosh",
     "count_nonzero",
+    "cov",
     "cumprod",
     "cumsum",
     "cumulative_prod",
@@ -117,6 +128,7 @@ __all__ = [
     "delete",
     "diag",
     "diff",
+    "digitize",
     "divide",
     "divmod",
     "dot",
@@ -124,6 +136,7 @@ __all__ = [
     "dstack",
     "dtype",
     "e",
+    "ediff1d",
     "empty",
     "empty_like",
     "equal",
@@ -156,9 +169,16 @@ __all__ = [
     "full_like",
     "gcd",
     "geomspace",
+    "gradient",
     "greater",
     "greater_equal",
+    "hamming",
+    "hanning",
     "heaviside",
+    "histogram",
+    "histogram2d",
+    "histogram_bin_edges",
+    "histogramdd",
     "hsplit",
     "hstack",
     "hypot",
@@ -173,6 +193,7 @@ __all__ = [
     "int16",
     "int32",
     "int64",
+    "interp",
     "intersect1d",
     "invert",
     "isclose",
@@ -186,6 +207,7 @@ __all__ = [
     "isposinf",
     "isreal",
     "isrealobj",
+    "kaiser",
     "lcm",
     "ldexp",
     "left_shift",
@@ -321,6 +343,7 @@ __all__ = [
     "unique_counts",
     "unique_inverse",
     "unique_values",
+    "unwrap",
     "var",
     "vdot",
     "vsplit",

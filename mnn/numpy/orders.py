@@ -174,11 +174,7 @@ def _interpolated(low: Var, high: Var, share: Var) -> Var:
 class _Quantiles:
     """What a call asks for: q in [0, 1], how to read it, and the type of the result."""
 
-    def __init__(self, name: str, q: Any, divisor: int, method: str, interpolation: Any) -> None:
-        if interpolation is not None:
-            if method != "linear":
-                raise DTypeError(f"{name}: found both method and interpolation. Give the method.")
-            method = interpolation
+    def __init__(self, name: str, q: Any, divisor: int, method: str) -> None:
         if method not in (*_DISCRETE, *_OTHERS, *_POSITIONS):
             raise ShapeError(
                 f"{name}: method is {method!r}, expected one of "
@@ -361,7 +357,6 @@ def quantile(
     keepdims: Any = False,
     *,
     weights: Any = None,
-    interpolation: Any = None,
 ) -> Var:
     """Return the numbers below which a share q of the elements over `axis` lies; NaN if one is.
 
@@ -371,7 +366,7 @@ def quantile(
         axis: axis or axes; None: all.
         out: Var to write the result to.
         overwrite_input: accepted for compatibility; the input is never changed.
-        method: which of NumPy's thirteen definitions.    interpolation: its old name.
+        method: which of NumPy's thirteen definitions.
         keepdims: leave reduced axes with size 1.
         weights: weight of each element, of a's shape or of the axes'; method "inverted_cdf" only.
 
@@ -379,7 +374,7 @@ def quantile(
         ShapeError: q out of range, unknown method, weights that do not fit.
         IndexRangeError: there are no elements.
     """
-    wanted = _Quantiles("quantile", q, 1, method, interpolation)
+    wanted = _Quantiles("quantile", q, 1, method)
     return _quantile(a, wanted, axis, out, keepdims, weights, skip=False)
 
 
@@ -393,10 +388,9 @@ def percentile(
     keepdims: Any = False,
     *,
     weights: Any = None,
-    interpolation: Any = None,
 ) -> Var:
     """Return the numbers below which q percent of the elements over `axis` lie; see `quantile`."""
-    wanted = _Quantiles("percentile", q, 100, method, interpolation)
+    wanted = _Quantiles("percentile", q, 100, method)
     return _quantile(a, wanted, axis, out, keepdims, weights, skip=False)
 
 
@@ -410,10 +404,9 @@ def nanquantile(
     keepdims: Any = NOTHING,
     *,
     weights: Any = None,
-    interpolation: Any = None,
 ) -> Var:
     """Return quantiles of the elements that are no NaN; see `quantile`. NaN where none is left."""
-    wanted = _Quantiles("nanquantile", q, 1, method, interpolation)
+    wanted = _Quantiles("nanquantile", q, 1, method)
     return _quantile(a, wanted, axis, out, keepdims, weights, skip=True)
 
 
@@ -427,8 +420,7 @@ def nanpercentile(
     keepdims: Any = NOTHING,
     *,
     weights: Any = None,
-    interpolation: Any = None,
 ) -> Var:
     """Return percentiles of the elements that are no NaN; see `quantile`."""
-    wanted = _Quantiles("nanpercentile", q, 100, method, interpolation)
+    wanted = _Quantiles("nanpercentile", q, 100, method)
     return _quantile(a, wanted, axis, out, keepdims, weights, skip=True)

@@ -1,4 +1,4 @@
-"""Products of arrays, sums of diagonals, differences of neighbours."""
+"""Products of arrays and sums of diagonals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from mnn.ops.transpose import moveaxis, swapaxes, transpose
 
 __all__ = [
     "cross",
-    "diff",
     "dot",
     "inner",
     "kron",
@@ -413,44 +412,3 @@ def trace(
     count = max(0, min(rows + min(offset, 0), columns - max(offset, 0)))
     steps = _np.arange(count)
     return sum(matrices[steps - min(offset, 0), steps + max(offset, 0)], 0, dtype, out)
-
-
-def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Var:
-    """Return the n-th differences of neighbours along `axis`.
-
-    Args:
-        a: array.    n: how often.    axis: along which axis.
-        prepend, append: values to put before and after the array first; numbers are repeated.
-
-    Raises:
-        ShapeError: n is negative, or the values do not fit.
-    """
-    x = as_var(a, "diff")
-    if n < 0:
-        raise ShapeError(f"diff: n is {n}, expected >= 0.")
-    if n == 0:
-        return x
-    place = normalize_axis("diff", axis, x.ndim)
-    x = _extended(x, place, prepend, append)
-    later: list[Any] = [slice(None)] * x.ndim
-    earlier: list[Any] = [slice(None)] * x.ndim
-    later[place], earlier[place] = slice(1, None), slice(None, -1)
-    for _ in range(n):
-        one, two = x[tuple(later)], x[tuple(earlier)]
-        x = one != two if x.dtype.kind == "b" else one - two
-    return x
-
-
-def _extended(x: Var, place: int, prepend: Any, append: Any) -> Var:
-    parts = []
-    for value in (prepend, append):
-        if value is None:
-            continue
-        part = as_var(value, "diff")
-        if not part.ndim:
-            sizes = sizes_of(x)
-            part = broadcast_to(part, [*sizes[:place], 1, *sizes[place + 1 :]])
-        parts.append(part)
-    if not parts:
-        return x
-    return _concat([*parts[: prepend is not None], x, *parts[prepend is not None :]], place)
