@@ -66,6 +66,8 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Var:
 
 
 def _indices(obj: Any) -> Any:
+    if isinstance(obj, (list, tuple)) and obj and isinstance(obj[0], (bool, _np.bool_)):
+        return _np.asarray(obj)
     return obj if isinstance(obj, (slice, int, list)) else plain(obj)
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "asarray",
     "ascontiguousarray",
     "asfortranarray",
+    "astype",
     "copy",
     "empty",
     "empty_like",
@@ -212,8 +213,27 @@ def ascontiguousarray(a: Any, dtype: Any = None, *, like: Any = None) -> Var:
 
 
 def asfortranarray(a: Any, dtype: Any = None, *, like: Any = None) -> Var:
-    """Return `a` as an array in memory column by column."""
-    return array(a, dtype, None, "F", like=like)
+    """Return `a` as an array of at least one dimension, in memory column by column."""
+    return array(a, dtype, None, "F", ndmin=1, like=like)
+
+
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Var:
+    """Return an array with another element type.
+
+    Args:
+        x: Var or ndarray.    dtype: element type.
+        copy: False: return `x` itself where it has that type.
+        device: "cpu" or None.
+
+    Raises:
+        TypeError: x is no array.
+    """
+    _check_device("astype", device)
+    if not isinstance(x, (Var, _np.ndarray)):
+        raise DTypeError(f"astype: found {type(x).__name__}, expected an array. Use asarray.")
+    found = cast(x, as_dtype(dtype))
+    shares = copy and at_once(found) and isinstance(x, Var) and found._value is x._value
+    return Var(found._array().copy(order="K")) if shares else found
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Var:

@@ -162,8 +162,10 @@ def expand_dims(a: Any, axis: Any) -> Var:
 
 def squeeze(a: Any, axis: Any = None) -> Var:
     """Return the array without dimensions of size 1: all, or those in `axis`."""
-    if axis is not None and integers_of("squeeze", axis) == ():
-        return as_var(a, "squeeze")
+    if axis is not None:
+        places = integers_of("squeeze", axis)
+        if not places or (places in ((0,), (-1,)) and not as_var(a, "squeeze").ndim):
+            return as_var(a, "squeeze")
     return _movement.squeeze(a, axis)
 
 
@@ -220,6 +222,8 @@ def concatenate(
         casting: which conversions to it are allowed, as in NumPy.
     """
     operands = [as_var(each, "concatenate") for each in arrays]
+    if axis is not None and not all(each.ndim for each in operands):
+        raise ShapeError("concatenate: found an array without dimensions. Use stack, or axis=None.")
     operands = _cast_all("concatenate", operands, dtype, casting)
     if axis is None:
         operands, axis = [_movement.ravel(each) for each in operands], 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as _np
 
-from mnn.errors import DTypeError, ShapeError
+from mnn.errors import DTypeError, IndexRangeError, ShapeError
 from mnn.expr.dtypes import as_dtype
 from mnn.expr.var import Var
 from mnn.numpy.reductions import stored, sum
@@ -88,6 +88,13 @@ def _over_axes(
     return _finished(name, found, out, casting)
 
 
+def _check_core(name: str, axis: Any, keepdims: Any) -> None:
+    if axis is not None or keepdims:
+        raise DTypeError(
+            f"{name}: axis and keepdims are for products with one axis each. Use axes=."
+        )
+
+
 def _is_int(value: Any) -> bool:
     return isinstance(value, (int, _np.integer))
 
@@ -120,6 +127,7 @@ def matmul(
     signature: Any = None,
     axes: Any = None,
     axis: Any = None,
+    keepdims: bool = False,
 ) -> Var:
     """Return the matrix product over the last two dimensions; leading ones broadcast.
 
@@ -133,10 +141,9 @@ def matmul(
 
     Raises:
         ShapeError: inner sizes differ, or an operand has no dimensions.
-        DTypeError: `axis`, which only products with one core axis have.
+        DTypeError: axis or keepdims, which only `vecdot` can take.
     """
-    if axis is not None:
-        raise DTypeError("matmul: axis is for products of one axis; use axes=.")
+    _check_core("matmul", axis, keepdims)
     if axes is None and out is None and dtype is None:
         return _matmul(x1, x2)
     x, y = as_var(x1, "matmul"), as_var(x2, "matmul")
@@ -217,13 +224,13 @@ def matvec(
     signature: Any = None,
     axes: Any = None,
     axis: Any = None,
+    keepdims: bool = False,
 ) -> Var:
     """Return the products of matrices x1 `(..., rows, n)` and vectors x2 `(..., n)`.
 
     Other arguments are those of `matmul`.
     """
-    if axis is not None:
-        raise DTypeError("matvec: axis is for products of one axis; use axes=.")
+    _check_core("matvec", axis, keepdims)
     return _over_axes("matvec", _matvec, (2, 1, 1), (x1, x2), out, casting, dtype, axes)
 
 
@@ -240,13 +247,13 @@ def vecmat(
     signature: Any = None,
     axes: Any = None,
     axis: Any = None,
+    keepdims: bool = False,
 ) -> Var:
     """Return the products of vectors x1 `(..., n)`, conjugated, and matrices x2 `(..., n, m)`.
 
     Other arguments are those of `matmul`.
     """
-    if axis is not None:
-        raise DTypeError("vecmat: axis is for products of one axis; use axes=.")
+    _check_core("vecmat", axis, keepdims)
     return _over_axes("vecmat", _vecmat, (1, 2, 1), (x1, x2), out, casting, dtype, axes)
 
 
@@ -290,19 +297,22 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Var:
         axes: a number of axes (last of a, first of b), or two lists of axes.
 
     Raises:
-        ShapeError: the summed axes differ in size.
+        ShapeError: the summed axes differ in size.    IndexRangeError: there are no such axes.
     """
     x, y = as_var(a, "tensordot"), as_var(b, "tensordot")
     left: Sequence[int]
     right: Sequence[int]
     if _is_int(axes):
         if axes > min(x.ndim, y.ndim):
-            raise ShapeError(f"tensordot: {axes} axes of shapes {x.shape} and {y.shape}.")
+            raise IndexRangeError(f"tensordot: {axes} axes of shapes {x.shape} and {y.shape}.")
         left, right = list(range(x.ndim - axes, x.ndim)), list(range(axes))
     else:
         left, right = ([each] if _is_int(each) else list(each) for each in axes)
-    left = [normalize_axis("tensordot", each, x.ndim) for each in left]
-    right = [normalize_axis("tensordot", each, y.ndim) for each in right]
+    try:
+        left = [normalize_axis("tensordot", each, x.ndim) for each in left]
+        right = [normalize_axis("tensordot", each, y.ndim) for each in right]
+    except ShapeError as error:
+        raise IndexRangeError(str(error)) from error
     pairs = [(x.shape[one], y.shape[two]) for one, two in zip(left, right, strict=False)]
     if len(left) != len(right) or any(-1 not in pair and pair[0] != pair[1] for pair in pairs):
         raise ShapeError(

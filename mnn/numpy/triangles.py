@@ -8,6 +8,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, ShapeError
+from mnn.expr.locks import lock
 from mnn.expr.var import Var
 from mnn.numpy.creation import _check_like, _dtype, _fresh
 from mnn.numpy.hosting import at_once, computed, plain
@@ -48,7 +49,7 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, like: An
 def _triangle(m: Any, k: int, kept: Callable[..., Any]) -> Var:
     var = as_var(m, "triangle")
     if var.ndim < 1:
-        raise ShapeError(f"tril/triu: found shape {var.shape}, expected matrices.")
+        raise DTypeError(f"tril/triu: found shape {var.shape}, expected matrices.")
     if var.ndim == 1:
         var = broadcast_to(var, sizes_of(var) * 2)
     rows, columns = (steps(size) for size in sizes_of(var)[-2:])
@@ -88,7 +89,7 @@ def diagflat(v: Any, k: int = 0) -> Var:
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Var:
     """Return diagonals of the matrices along two axes, as the last axis of the result.
 
-    Diagonals of a computed array share its memory, and so do not change it when written.
+    Diagonals of a computed array share its memory; as in NumPy, they cannot be written.
 
     Args:
         a: array.    offset: of the diagonal, above the main one.
@@ -104,7 +105,9 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Var:
     if first == second:
         raise ShapeError(f"diagonal: axes {axis1} and {axis2} are the same, expected two.")
     if at_once(var):
-        return Var(var._array().diagonal(offset, first, second))
+        found = var._array().diagonal(offset, first, second)
+        lock(found)
+        return Var(found, var.data_format)
     rest = [each for each in range(var.ndim) if each not in (first, second)]
     moved = transpose(var, [first, second, *rest])
     rows, columns, *sizes = sizes_of(moved)

@@ -265,9 +265,9 @@ def finfo(dtype: Any) -> Any:
     return _np.finfo(dtype.dtype if hasattr(dtype, "dtype") else _type_of(dtype))
 
 
-def iinfo(type: Any) -> Any:
+def iinfo(int_type: Any) -> Any:
     """Return the limits of an integer type, or of the type of an array."""
-    return _np.iinfo(type.dtype if hasattr(type, "dtype") else _type_of(type))
+    return _np.iinfo(int_type.dtype if hasattr(int_type, "dtype") else _type_of(int_type))
 
 
 def iscomplexobj(x: Any) -> Any:

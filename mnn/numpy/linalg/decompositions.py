@@ -132,6 +132,8 @@ def det(a: Any) -> Var:
     """Return the determinants of square matrices."""
     var = as_var(a, "det")
     if _is_recorded(var):
+        if var.shape[-1] != var.shape[-2] and -1 not in var.shape[-2:]:
+            raise _np.linalg.LinAlgError(f"det: found shape {var.shape}, expected square matrices.")
         found: Var = _det(var)
         return found
     hosted: Var = computed(_np.linalg.det, floating(a, "det"))

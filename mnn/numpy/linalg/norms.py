@@ -67,6 +67,13 @@ def _root_of_squares(var: Var, axis: Any, keepdims: bool) -> Var:
     return root
 
 
+def _largest(magnitude: Var, axis: int, keepdims: bool) -> Var:
+    """Return the largest magnitudes, 0 where there are none."""
+    if 0 in magnitude.shape:
+        return max(magnitude, axis, keepdims=keepdims, initial=0)
+    return max(magnitude, axis, keepdims=keepdims)
+
+
 def _vector_norm(var: Var, ord: Any, axis: int, keepdims: bool) -> Var:
     normalize_axis("norm", axis, var.ndim)
     if isinstance(ord, str):
@@ -75,7 +82,7 @@ def _vector_norm(var: Var, ord: Any, axis: int, keepdims: bool) -> Var:
         return _root_of_squares(var, axis, keepdims)
     magnitude = _absolute(var)
     if ord == math.inf:
-        return max(magnitude, axis, keepdims=keepdims)
+        return _largest(magnitude, axis, keepdims)
     if ord == -math.inf:
         return min(magnitude, axis, keepdims=keepdims)
     if ord == 0:
@@ -100,14 +107,17 @@ def _matrix_norm(var: Var, ord: Any, axes: tuple[int, ...], keepdims: bool) -> V
         )
     summed, picked = (rows, columns) if abs(ord) == 1 else (columns, rows)
     totals = sum(_absolute(var), summed, keepdims=True)
-    found = max(totals, picked, keepdims=True) if ord > 0 else min(totals, picked, keepdims=True)
+    found = _largest(totals, picked, True) if ord > 0 else min(totals, picked, keepdims=True)
     return found if keepdims else sum(found, (rows, columns))
 
 
 def _spectral(var: Var, ord: Any, axes: tuple[int, int], keepdims: bool) -> Var:
     """Return the largest, the smallest or the sum of the singular values."""
     values = svdvals(moveaxis(var, axes, (-2, -1)))
-    found = sum(values, -1) if ord == "nuc" else max(values, -1) if ord == 2 else min(values, -1)
+    if ord == "nuc":
+        found = sum(values, -1)
+    else:
+        found = _largest(values, -1, False) if ord == 2 else min(values, -1)
     return expand_dims(found, tuple(sorted(axes))) if keepdims else found
 
 

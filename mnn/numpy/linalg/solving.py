@@ -70,7 +70,10 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
         options["rtol"] = rtol
     if rcond is not None:
         options["rcond"] = rcond
-    found: Var = computed(_np.linalg.pinv, floating(a, "pinv"), **options)
+    matrices = array_of(a, "pinv")
+    # NumPy gives back what has no elements in the type it has.
+    matrices = floating(a, "pinv") if matrices.size else matrices
+    found: Var = computed(_np.linalg.pinv, matrices, **options)
     return found
 
 
@@ -90,7 +93,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, Any, An
     return found
 
 
-def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Var:
+def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
     """Return how many singular values are above a tolerance.
 
     Args:
@@ -104,8 +107,7 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
     if matrices.ndim >= 2:
         matrices = floating(A, "matrix_rank")
     options = {"rtol": rtol} if rtol is not None else {}
-    found = computed(_np.linalg.matrix_rank, matrices, tol, hermitian, **options)
-    return as_var(found, "matrix_rank")
+    return computed(_np.linalg.matrix_rank, matrices, tol, hermitian, **options)
 
 
 def cond(x: Any, p: Any = None) -> Var:
