@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from mnn.expr.var import Var
 
 __all__ = [
-    "LARGE",
     "about_to_write",
     "borrowed",
+    "has_views",
     "is_unchanging",
     "on_write",
     "remember",
@@ -37,9 +37,6 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
-
-LARGE = 1 << 16
-"""Elements from which on the memory of arrays is looked after."""
 
 # Leaves that stand for arrays of Vars, by the id of the array, for as long as something reads them.
 _leaves: dict[int, weakref.ref[Node]] = {}
@@ -133,10 +130,12 @@ def borrowed(var: Any) -> Node | None:
 
 
 class _Family:
-    """An array with memory of its own, and the views of it that Vars hold.
+    """An array with memory of its own, and the Vars that hold it or views of it.
 
     Attributes:
-        owner: the array.    holder: the Var that holds it, None when that is not known.
+        owner: the array.
+        holder: the Var that holds the array itself, None when that is not known.
+        views: the Vars that were given views.
     """
 
     __slots__ = ("holder", "owner", "views")
@@ -145,7 +144,7 @@ class _Family:
         key = id(owner)
         self.owner = weakref.ref(owner, lambda _: _families.pop(key, None))
         self.holder: weakref.ref[Var] | None = None
-        self.views: list[weakref.ref[Array]] = []
+        self.views: list[weakref.ref[Var]] = []
 
     def holders(self) -> int:
         """Return how many Vars and leaves refer to the owner itself."""
@@ -157,12 +156,13 @@ class _Family:
     def known_views(self) -> int:
         """Return how many views Vars hold; -1 when somebody else refers to one of them."""
         count = 0
+        owner = self.owner()
         for held in self.views:
-            view = held()
-            if view is None:
+            var = held()
+            if var is None or var._value is None or var._value.base is not owner:
                 continue
             count += 1
-            if sys.getrefcount(view) != _counts().named + _read(view):
+            if sys.getrefcount(var._value) != _counts().held + _read(var._value):
                 return -1
         return count
 
@@ -171,9 +171,11 @@ class _Family:
 _families: dict[int, _Family] = {}
 
 
-def share(var: Var, view: Array) -> None:
-    """Note that a Var will hold `view`, an array in the memory of the array of `var`."""
-    owner = view.base
+def share(var: Var, view: Var) -> None:
+    """Note that a computed Var holds a view of the memory of the array of another."""
+    array = view._value
+    assert array is not None
+    owner = array.base
     if type(owner) is not np.ndarray:
         return
     family = _families.get(id(owner))
@@ -182,6 +184,14 @@ def share(var: Var, view: Array) -> None:
     if var._value is owner:
         family.holder = weakref.ref(var)
     family.views.append(weakref.ref(view, family.views.remove))
+
+
+def has_views(var: Any) -> bool:
+    """Return True when other Vars may hold memory of the array of `var`."""
+    if var._value.base is not None:
+        return True
+    family = _families.get(id(var._value))
+    return family is not None and bool(family.views)
 
 
 # --- counting references -------------------------------------------------------------------------

@@ -27,12 +27,12 @@ import numpy as np
 from mnn.config import config
 from mnn.expr.enums import data_format
 from mnn.expr.evaluate import executor
-from mnn.expr.memory import LARGE, borrowed, is_unchanging, on_write, remember
+from mnn.expr.memory import borrowed, has_views, is_unchanging, on_write, remember
 from mnn.expr.node import CONST, Cell, Node, Operation, Ref, result_types
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
 
-__all__ = ["defer", "pending_count", "settle", "settle_all"]
+__all__ = ["adopt", "defer", "pending_count", "settle", "settle_all"]
 
 Array = np.ndarray[Any, Any]
 
@@ -122,11 +122,11 @@ def defer(
             continue
         node: Node | None
         if each._value is None:
-            node = each._pending
-            assert node is not None
-            total += node.bytes
-            count += node.count
-        elif each._value.size < LARGE:
+            waiting: Pending = each._pending
+            total += waiting.bytes
+            count += waiting.count
+            node = waiting
+        elif each._value.size < config.pending_elements:
             node = _copied_leaf(each._value)
         else:
             total += each._value.nbytes
@@ -188,6 +188,26 @@ def _wait(var: Var) -> weakref.ref[Var]:
     return held
 
 
+def adopt(var: Var, result: Var) -> bool:
+    """Have `var` wait for what `result` waits for, instead of writing the array of `var`.
+
+    False when somebody else could see that array, or will be able to.
+    """
+    with _lock:
+        pending = result._pending
+        if pending is None or pending.base is not None or pending.live_views():
+            return False
+        if var._value is not None:
+            if has_views(var) or borrowed(var) is None:
+                return False
+        elif var._pending.base is not None or var._pending.live_views():
+            return False
+        var._value = None
+        var._pending = pending
+        pending.holder = _wait(var)
+        return True
+
+
 # --- computing -----------------------------------------------------------------------------------
 
 
@@ -232,7 +252,7 @@ def _compute(root: Pending) -> None:
 def _own(value: Array, taken: Sequence[Array]) -> Array:
     """Return a result as an array whose memory no other array has: NumPy may return operands."""
     if not value.flags.writeable or any(np.may_share_memory(value, each) for each in taken):
-        return value.copy()
+        return np.array(value)
     return value
 
 
@@ -295,7 +315,7 @@ def _derived(view: Pending | None, base: Pending, value: Array) -> Array:
         assert each.operation is not None
         rest = [None if ref is None else ref.node.cell.array for ref in each.inputs[1:]]  # type: ignore[union-attr]
         value = each.operation.compute([value, *rest], each.attributes)[0]
-    return value
+    return np.asarray(value)
 
 
 def _become_leaf(node: Pending, value: Array) -> None:

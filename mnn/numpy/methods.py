@@ -7,16 +7,20 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, IndexRangeError, ShapeError
+from mnn.expr.dtypes import as_dtype
 from mnn.expr.modes import should_record
 from mnn.expr.var import Var
 from mnn.numpy import (
+    choosing,
     creation,
+    elementary,
     elementwise,
     manipulation,
     products,
     reductions,
     running,
     searching,
+    triangles,
 )
 from mnn.ops.attach import attach_binary, attach_method
 from mnn.ops.convert import cast
@@ -25,9 +29,39 @@ from mnn.ops.operands import array_of
 __all__: list[str] = []
 
 
-def _astype(self: Var, dtype: Any, copy: bool = True) -> Var:
-    """Return the array with another element type."""
-    return cast(self, dtype)
+def _astype(
+    self: Var,
+    dtype: Any,
+    order: str = "K",
+    casting: str = "unsafe",
+    subok: bool = True,
+    copy: bool = True,
+) -> Var:
+    """Return the array with another element type.
+
+    Args:
+        dtype: element type.
+        order: "C", "F": memory row by row or column by column; "A", "K": as it is.
+        casting: "no", "equiv", "safe", "same_kind" or "unsafe": which conversions are allowed.
+        subok: accepted for compatibility.
+        copy: False: the array itself if it is as wanted.
+
+    Raises:
+        DTypeError: a conversion that `casting` forbids.
+    """
+    wanted = as_dtype(dtype)
+    if not _np.can_cast(self.dtype, wanted, casting):  # type: ignore[arg-type]
+        raise DTypeError(
+            f"astype: {self.dtype} does not become {wanted} with casting={casting!r}. "
+            "Use casting='unsafe'."
+        )
+    if self._ref is not None or should_record():
+        return cast(self, wanted)
+    if self.dtype == wanted and order in ("K", "A") and not copy:
+        return self
+    if self.dtype == wanted or order in ("C", "F"):
+        return creation.array(self, wanted, copy or None, order)
+    return cast(self, wanted)
 
 
 def _item(self: Var, *index: Any) -> Any:
@@ -46,10 +80,12 @@ def _item(self: Var, *index: Any) -> Any:
         raise IndexRangeError(f"item: {error} (shape {self.shape}).") from error
 
 
-def _reshape(self: Var, *shape: Any, order: str = "C") -> Var:
+def _reshape(self: Var, *shape: Any, order: str = "C", copy: bool | None = None) -> Var:
     """Return the elements in another shape, given as ints or as one sequence."""
     sizes = shape[0] if len(shape) == 1 else shape
-    return manipulation.reshape(self, sizes, order)
+    if copy is None:
+        return manipulation.reshape(self, sizes, order)
+    return manipulation.reshape(self, sizes, order, copy=copy)
 
 
 def _transpose(self: Var, *axes: Any) -> Var:
@@ -78,14 +114,31 @@ def _tolist(self: Var) -> Any:
     return self._array().tolist()
 
 
-def _tobytes(self: Var) -> bytes:
-    """Return the elements as bytes in row-major order."""
-    return self._array().tobytes()
-
-
-def _sort(self: Var, axis: int = -1) -> Var:
+def _sort(
+    self: Var, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+) -> Var:
     """Return a sorted copy, as in the reference package (NumPy sorts in place)."""
-    return searching.sort(self, axis)
+    return searching.sort(self, axis, kind, order, stable=stable)
+
+
+def _copy(self: Var, order: str | None = "C") -> Var:
+    """Return a copy with its own memory, in an order as for `array`."""
+    return creation.copy(self, order)
+
+
+def _choose(self: Var, choices: Any, out: Any = None, mode: str = "raise") -> Var:
+    """Return at each place the element of the choice whose number is there; see `choose`."""
+    return choosing.choose(self, choices, out, mode)
+
+
+def _compress(self: Var, condition: Any, axis: int | None = None, out: Any = None) -> Var:
+    """Return the slices along `axis` at true conditions; see `compress`."""
+    return choosing.compress(condition, self, axis, out)
+
+
+def _put(self: Var, indices: Any, values: Any, mode: str = "raise") -> None:
+    """Write values to places of the flat array; see `put`."""
+    choosing.put(self, indices, values, mode)
 
 
 def _no_device(name: str) -> Any:
@@ -102,31 +155,7 @@ def _matrix_transpose(self: Var) -> Var:
 
 def _conjugate(self: Var) -> Var:
     """Return the complex conjugate; real arrays are returned as they are."""
-    return Var(self._array().conj()) if self.dtype.kind == "c" else self
-
-
-def _inplace(name: str, function: Any) -> Any:
-    def apply(self: Var, other: Any) -> Var:
-        if should_record() or self._ref is not None:
-            result: Var = function(self, other)
-            return result
-        array = self._array()
-        value = function(self, other)._array()
-        if value.shape != array.shape or not array.flags.writeable:
-            if value.shape != array.shape:
-                raise ShapeError(
-                    f"{name}: a result of shape {value.shape} does not fit {self.shape}."
-                )
-            return Var(value.astype(array.dtype))
-        if not _np.can_cast(value.dtype, array.dtype, "same_kind"):
-            raise DTypeError(
-                f"{name}: a {value.dtype} result does not fit a {array.dtype} array. "
-                "Write x = x + y for a new array."
-            )
-        array[...] = value
-        return self
-
-    return apply
+    return elementary.conj(self) if self.dtype.kind == "c" else self
 
 
 for _name, _method in {
@@ -137,13 +166,16 @@ for _name, _method in {
     "fill": _fill,
     "flatten": _flatten,
     "tolist": _tolist,
-    "tobytes": _tobytes,
     "sort": _sort,
     "conj": _conjugate,
     "conjugate": _conjugate,
     "set_device_ptr": _no_device("set_device_ptr"),
     "copy_to_device_ptr": _no_device("copy_to_device_ptr"),
-    "copy": creation.copy,
+    "copy": _copy,
+    "choose": _choose,
+    "compress": _compress,
+    "put": _put,
+    "diagonal": triangles.diagonal,
     "ravel": manipulation.ravel,
     "squeeze": manipulation.squeeze,
     "swapaxes": manipulation.swapaxes,
@@ -183,19 +215,3 @@ attach_method("__abs__", _absolute)
 attach_binary("matmul", products.matmul)
 attach_method("T", property(manipulation.transpose))  # type: ignore[arg-type]
 attach_method("mT", property(_matrix_transpose))  # type: ignore[arg-type]
-
-for _name, _function in {
-    "add": elementwise.add,
-    "sub": elementwise.subtract,
-    "mul": elementwise.multiply,
-    "truediv": elementwise.divide,
-    "floordiv": elementwise.floor_divide,
-    "mod": elementwise.mod,
-    "pow": elementwise.power,
-    "and": elementwise.bitwise_and,
-    "or": elementwise.bitwise_or,
-    "xor": elementwise.bitwise_xor,
-    "lshift": elementwise.left_shift,
-    "rshift": elementwise.right_shift,
-}.items():
-    attach_method(f"__i{_name}__", _inplace(f"{_name}=", _function))

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from mnn.config import config
 from mnn.errors import IndexRangeError, ShapeError
-from mnn.expr.memory import LARGE, share
+from mnn.expr.memory import share
 from mnn.expr.modes import should_record
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
@@ -131,9 +132,10 @@ def _at_once(x: Var, index: Any) -> Var | None:
         return None
     if type(found) is not np.ndarray:
         found = np.asarray(found)
-    elif found.base is not None and found.base.size >= LARGE:
-        share(x, found)
-    return Var(found, x._format)
+    result = Var(found, x._format)
+    if found.base is not None and found.base.size >= config.pending_elements:
+        share(x, result)
+    return result
 
 
 # --- slices whose bounds are computed by the graph ------------------------------------------------

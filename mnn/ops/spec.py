@@ -18,7 +18,7 @@ from mnn.config import config
 from mnn.errors import DTypeError, EvaluationError, MnnError, ShapeError
 from mnn.expr.enums import data_format
 from mnn.expr.grad import GradCall
-from mnn.expr.memory import LARGE, share
+from mnn.expr.memory import share
 from mnn.expr.modes import should_record
 from mnn.expr.node import Ref, epoch, make_node
 from mnn.expr.pending import defer
@@ -234,7 +234,7 @@ class OpSpec:
                 plain = False
                 if ref.node.trainable:
                     return self._record_and_compute(operands, attributes)
-            elif each._value is None or each._value.size >= LARGE:
+            elif each._value is None or each._value.size >= config.pending_elements:
                 large = True
             if each._format is not data_format.NCHW:
                 plain = False
@@ -255,7 +255,7 @@ class OpSpec:
         if type(result) is Var and first is not None and first._ref is None:
             value = result._value
             if value is not None and value.base is not None:
-                share(first, value)
+                share(first, result)
         return result
 
     def _apply_now(self, operands: Sequence[Var | None], attributes: Mapping[str, Any]) -> Any:
