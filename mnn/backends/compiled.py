@@ -12,6 +12,7 @@ import numpy as np
 from mnn.backends.reference import ReferenceBackend
 from mnn.backends.segments import Segment, needed_nodes
 from mnn.backends.structures import Recorded, Structure, Structures
+from mnn.codegen.target import host_target
 from mnn.compile.pipeline import Signature
 from mnn.config import config
 from mnn.errors import CodegenError
@@ -64,8 +65,8 @@ class CompiledBackend:
                 return self.reference.run(nodes, outputs, known)
         elif structure.uses < _SMALL_USES and _is_small(graph, known):
             return self.reference.run(nodes, outputs, known)
-        low = _is_low(config.precision)
         try:
+            low = host_target().shortens(config.precision)
             segment, arrays = structure.segment(graph, known, low=low)
             if segment.constants:
                 self._structures.bound(structure, segment)
@@ -90,7 +91,8 @@ class CompiledBackend:
             prepared = graph.plan("compiled", lambda _: Prepared(graph, written))
         given = [*arrays, *prepared.leaf_arrays()]
         try:
-            return prepared.segment.run(given, threads=threads, low=_is_low(precision))
+            low = host_target().shortens(precision)
+            return prepared.segment.run(given, threads=threads, low=low)
         except CodegenError as problem:
             _explain_failure(problem)
             return self.reference.run_graph(graph, arrays, threads=threads, precision=precision)
@@ -137,10 +139,6 @@ def _draw(
 def _explain_failure(problem: CodegenError) -> None:
     """Say that a graph runs on NumPy: slower, but no reason to fail the user's call."""
     _logger.warning("a graph could not be compiled and runs on NumPy: %s", problem)
-
-
-def _is_low(precision: str) -> bool:
-    return precision.startswith("low")
 
 
 def _is_small(graph: Recorded, known: Mapping[Node, Sequence[Array]]) -> bool:

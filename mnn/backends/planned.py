@@ -15,6 +15,7 @@ from mnn.backends.cpu.runnable import Runnable
 from mnn.backends.cpu.steps import RefusedError
 from mnn.backends.cpu.stored import read_plan
 from mnn.backends.store import plan_store
+from mnn.codegen.target import host_target
 from mnn.errors import CodegenError
 from mnn.expr.graph import DeferredGraph, Graph, Origin
 from mnn.expr.node import Node, Ref
@@ -50,7 +51,8 @@ class PlannedBackend:
         """Return the outputs of a graph."""
         if isinstance(graph, DeferredGraph):
             plans: _Plans = graph.plan("stored", _Plans)
-            results = plans.run(graph, arrays, threads, low=precision.startswith("low"))
+            low = host_target().shortens(precision)
+            results = plans.run(graph, arrays, threads, low=low)
             if results is not None:
                 return results
         return self._compiler().run_graph(graph, arrays, threads=threads, precision=precision)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mnn.backends.compiled import Prepared
 from mnn.backends.cpu.steps import HostCall, LoopCall, Step, calls_of
+from mnn.codegen.target import host_target
 from mnn.expr.graph import Graph
 from mnn.records import dataclass
 
@@ -75,7 +76,7 @@ def profile_graph(
     steps: list[StepTime] = []
     arena = constants = 0
     while True:
-        made, following = segment.compiled(given, low=precision.startswith("low"))
+        made, following = segment.compiled(given, low=host_target().shortens(precision))
         seconds = made.plan.profile(given, threads, repeat)
         steps += [_timed(step, time) for step, time in zip(made.plan.steps, seconds, strict=True)]
         arena = max(arena, made.plan.peak_bytes)

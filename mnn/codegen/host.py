@@ -25,6 +25,10 @@ _PROCESSOR_FIELDS = frozenset(
     }
 )
 _CPUINFO = "/proc/cpuinfo"
+_ARM_FEATURES = {"asimdhp": "fullfp16", "asimddp": "dotprod"}
+"""What LLVM does not report on AArch64: names that Linux has for it, and LLVM's."""
+_APPLE = "apple-m"
+"""Processors by that name have all of those."""
 _SEPARATOR = "\n"
 
 
@@ -75,12 +79,19 @@ def _detect() -> Host:
     from mnn.codegen.emission import binding
 
     llvm = binding()
-    return Host(
-        llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten(),
-        llvm.get_default_triple(),
-        llvm.get_process_triple(),
-    )
+    cpu, triple = llvm.get_host_cpu_name(), llvm.get_process_triple()
+    features = llvm.get_host_cpu_features().flatten()
+    if triple.split("-")[0] in ("aarch64", "arm64"):
+        features = ",".join(filter(None, [features, *_arm_features(cpu, _processor())]))
+    return Host(cpu, features, llvm.get_default_triple(), triple)
+
+
+def _arm_features(cpu: str, processor: str) -> list[str]:
+    """Return what an AArch64 processor has besides, as LLVM wants to be told."""
+    if cpu.startswith(_APPLE):
+        return [f"+{each}" for each in _ARM_FEATURES.values()]
+    words = set(processor.split())
+    return [f"+{feature}" for word, feature in _ARM_FEATURES.items() if word in words]
 
 
 def _processor() -> str:

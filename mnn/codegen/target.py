@@ -36,6 +36,9 @@ class Target:
             numbers, or as signed ones where `int8_signed`.
         scales: x * 2**n over the whole range is an instruction.
         float16: conversions between float16 and float32 are instructions.
+        float16_products: matrix kernels may multiply float16, which is faster than float32.
+        float16_arithmetic: multiply-adds of float16 are instructions. Products are correct without
+            them, through float32, only not faster: that is for tests on other machines.
         rounds: rounding floats to integers is an instruction.
         sums_pairs: products of neighbouring int16, added in pairs, are an instruction.
     """
@@ -55,6 +58,8 @@ class Target:
     int8_signed: bool = False
     scales: bool = False
     float16: bool = False
+    float16_products: bool = False
+    float16_arithmetic: bool = False
     rounds: bool = True
     sums_pairs: bool = False
     attributes: tuple[str, ...] = field(
@@ -65,6 +70,15 @@ class Target:
     def vector_bytes(self) -> int:
         """Bytes of one vector of float32."""
         return self.lanes * 4
+
+    def shortens(self, precision: str) -> bool:
+        """Return whether matrix kernels may multiply something shorter than float32.
+
+        Args:
+            precision: as in `mnn.config`: `"low"` allows what the target has, bfloat16 before
+                float16, `"low_bf16"` bfloat16 only.
+        """
+        return precision == "low" or (precision == "low_bf16" and self.bfloat16)
 
     def attribute_group(self) -> str:
         """Return the text of attribute group 0, which every generated function carries."""
@@ -178,9 +192,11 @@ def _detected() -> Target:
             bfloat16=name == "avx512" and "avx512bf16" in present,
             int8={"avx512": "avx512vnni", "avx2": "avxvnni"}.get(name, "none") in present,
             float16="f16c" in present,
+            float16_products=name == "avx512" and "avx512fp16" in present,
+            float16_arithmetic=name == "avx512" and "avx512fp16" in present,
         )
     if machine in ("aarch64", "arm64"):
-        dots = "dotprod" in present
+        dots, halves = "dotprod" in present, "fullfp16" in present
         return replace(
             TARGETS["neon"],
             triple=triple,
@@ -188,6 +204,8 @@ def _detected() -> Target:
             features=features,
             int8=dots,
             int8_signed=dots,
+            float16_products=halves,
+            float16_arithmetic=halves,
         )
     raise CodegenError(
         f"host_target: this machine is {triple}, expected x86-64 or AArch64. Kernels cannot be "

@@ -9,7 +9,7 @@ import numpy as np
 
 from mnn.codegen.kernel import CONSTANT, INPUT, Call, Epilogue, Tensor
 from mnn.codegen.program import Program, Step, constant_step
-from mnn.codegen.target import TARGETS, host_target
+from mnn.codegen.target import TARGETS, Target, host_target
 from mnn.codegen.templates import conv
 from mnn.ops.reference import conv as reference
 from tests.codegen.imaging import channels_last, result
@@ -35,7 +35,7 @@ def check(
     shape: Sequence[int],
     kernel: Sequence[int],
     outputs: int,
-    target: str = "avx512",
+    target: str | Target = "avx512",
     *,
     stride: Sequence[int] | None = None,
     dilation: Sequence[int] | None = None,
@@ -49,18 +49,20 @@ def check(
     chunk: int = 0,
     low: bool = False,
     tolerance: float = 1e-5,
+    size: float = 1.0,
     **more: Any,
 ) -> list[Call]:
     """Run a convolution, compare it with the reference, and return its calls.
 
     Args:
         shape: of the input, channels first.
-        target: name of a description; "host" is what this machine has.
+        target: a description, or the name of one; "host" is what this machine has.
         constant: weight and bias are known beforehand.
         last: the input has neighbouring channels, otherwise neighbouring columns.
         residual: a tensor is added, scaled by channel and clipped.
         transpose: a transposed convolution is meant.
         tolerance: of the largest output.
+        size: the input is multiplied by it, the weight by its inverse.
     """
     rng = np.random.default_rng(0)
     rank = len(shape) - 2
@@ -74,9 +76,9 @@ def check(
     def random(*sizes: int) -> Array:
         return rng.standard_normal(sizes).astype(np.float32)
 
-    x = random(*shape)
+    x = random(*shape) * np.float32(size)
     ends = (shape[1], outputs // groups) if transpose else (outputs, shape[1] // groups)
-    weight = random(*ends, *kernel)
+    weight = random(*ends, *kernel) / np.float32(size)
     offset = random(outputs) if bias else None
     compute = reference.conv_transpose if transpose else reference.conv
     exact = [None if each is None else each.astype(np.float64) for each in (x, weight, offset)]
@@ -99,7 +101,7 @@ def check(
         inputs.append((held, added))
         epilogue = add_scale_clip(held, filled(scale, CONSTANT))
     out = result(expected.shape)
-    chosen = host_target() if target == "host" else TARGETS[target]
+    chosen = target if isinstance(target, Target) else _named(target)
     function = conv.lower_transpose if transpose else conv.lower
     calls = function(
         source,
@@ -116,6 +118,10 @@ def check(
         error = np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-6)
         assert error < tolerance, f"{[each.label for each in calls]}: error {error}"
     return calls
+
+
+def _named(target: str) -> Target:
+    return host_target() if target == "host" else TARGETS[target]
 
 
 def labels(calls: Sequence[Call]) -> str:

@@ -17,6 +17,7 @@ from mnn.codegen.program import CAST, Program, Step
 from mnn.codegen.target import TARGETS, Target
 from mnn.codegen.templates import loops, scatter, winograd
 from mnn.codegen.templates.convolution import Convolution
+from mnn.codegen.templates.tile import HALVES
 from mnn.codegen.templates.winograd_matrices import SIZES
 from mnn.compile.resizing import PictureScaling
 from mnn.ops.spec import all_specs
@@ -25,6 +26,7 @@ from tests.codegen import (
     test_attention,
     test_bodies,
     test_colour,
+    test_float16,
     test_mathematics,
     test_nms,
     test_pool,
@@ -34,6 +36,7 @@ from tests.codegen import (
     test_sort,
 )
 from tests.codegen.aarch64 import emulator
+from tests.codegen.accuracy import TYPICAL, halves_of_neon, typical_error
 from tests.codegen.convolving import check, labels
 from tests.codegen.programs import evaluate, output, step
 from tests.codegen.running import Array, filled, run, runs_here
@@ -271,6 +274,40 @@ def test_convolutions(
         }
         calls = check(shape, kernel, outputs, "neon", **options, **switches)
         assert way in labels(calls)
+
+
+@pytest.mark.parametrize("constant", [True, False])
+@pytest.mark.parametrize("size", [(1, 70, 33), (50, 17, 5), (61, 300, 100)], ids=str)
+def test_products_of_float16(size: tuple[int, int, int], constant: bool) -> None:
+    if constant or size[0] > 1:
+        case = plain_case(*size, batch=(2,), constant=constant)
+        test_float16.judge(case, test_float16.computed(case, halves_of_neon(), chunk=1))
+
+
+def test_float16_of_any_magnitude() -> None:
+    rows = np.geomspace(1e-25, 1e25, 20, dtype=np.float32)[:, None]
+    case = plain_case(20, 150, 37)
+    case.bias = None
+    a = case.value(case.a) * rows
+    a[3, 4], a[5, 6] = np.inf, np.nan
+    case.values = [(case.a, a), case.values[1]]
+    got, exact = test_float16.computed(case, halves_of_neon()), case.accumulated()[0]
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(exact))
+    np.testing.assert_array_equal(got[3], exact[3])
+    kept = np.isfinite(exact)
+    assert typical_error((got / rows)[kept], (exact / rows)[kept]) < TYPICAL[HALVES]
+
+
+@pytest.mark.parametrize(("shape", "kernel", "outputs", "options"), test_float16.CONVOLUTIONS)
+def test_convolutions_of_float16(
+    shape: tuple[int, ...], kernel: Any, outputs: int, options: dict[str, Any]
+) -> None:
+    test_float16.test_convolutions(halves_of_neon(), shape, kernel, outputs, options)
+
+
+@pytest.mark.parametrize("sizes", [(2, 40, 64, 64, 64), (1, 9, 33, 32, 17), (3, 20, 2200, 64, 70)])
+def test_attention_of_float16(sizes: tuple[int, ...]) -> None:
+    test_float16.test_attention(halves_of_neon(), sizes, causal=True)
 
 
 @pytest.mark.parametrize("size", SIZES)

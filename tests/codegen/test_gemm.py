@@ -20,9 +20,9 @@ from mnn.codegen.kernel import CONSTANT, INPUT, OUTPUT, Buffer, Call, Epilogue, 
 from mnn.codegen.program import Program, Step, constant_step
 from mnn.codegen.target import TARGETS, Target, host_target
 from mnn.codegen.templates import gemm
-from mnn.codegen.templates.packing import Panels, has_pairs, pack
+from mnn.codegen.templates.packing import Panels, can_pack, pack
 from mnn.codegen.templates.pairs import pairs_along_rows
-from mnn.codegen.templates.tile import FLOAT32, PAIRS
+from mnn.codegen.templates.tile import PAIRS
 from mnn.errors import CodegenError
 from tests.codegen.running import Runner
 
@@ -394,13 +394,13 @@ def test_panels_of_pairs(order):
         value = _filled(rng, (2, depth, columns))
         known = placed(value.shape, CONSTANT, order, values=value)
         computed = placed(value.shape, INPUT, order)
-        panels = Panels(-(-depth // 2), columns, 2, target.lanes)
+        panels = Panels(-(-depth // 2), columns, 2, target.lanes, PAIRS)
         expected = np.empty((2, panels.bytes // 4), np.float32)
         for made, matrix in zip(expected, value, strict=True):
             panels.fill(made, pairs_along_rows(matrix).view(np.float32))
         for tensor in (known, computed):
-            if has_pairs(tensor, target):
-                got = _packed(tensor, value, panels, target, PAIRS)
+            if target.bfloat16 and can_pack(tensor, target, PAIRS):
+                got = _packed(tensor, value, panels, target)
                 np.testing.assert_array_equal(got, expected.reshape(-1).view(np.uint32))
 
 
@@ -430,9 +430,9 @@ def test_rounding_to_pairs():
     np.testing.assert_array_equal(pairs_along_rows(values[:1]) >> 16, [[0, 0, 0, 0]])
 
 
-def _packed(tensor: Tensor, value: Array, panels: Panels, target: Target, product: str) -> Array:
+def _packed(tensor: Tensor, value: Array, panels: Panels, target: Target) -> Array:
     """What a tensor is packed into, as bits."""
-    room, calls = pack(tensor, panels, target, product)
+    room, calls = pack(tensor, panels, target)
     if tensor.is_constant:
         return room.array.reshape(-1).view(np.uint8).view(np.uint32)
     runner = Runner(calls, target)
@@ -455,7 +455,7 @@ def test_panels(target, order):
             for made, matrix in zip(expected, value, strict=True):
                 panels.fill(made, matrix)
             for tensor in (known, computed):
-                got = _packed(tensor, value, panels, TARGETS[target], FLOAT32)
+                got = _packed(tensor, value, panels, TARGETS[target])
                 np.testing.assert_array_equal(got, expected.reshape(-1).view(np.uint32))
 
 

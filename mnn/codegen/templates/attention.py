@@ -16,9 +16,10 @@ from mnn.codegen.target import Target
 from mnn.codegen.templates import relayout
 from mnn.codegen.templates.attention_rows import GROUP, AttentionKernel
 from mnn.codegen.templates.epilogue import ending_of
-from mnn.codegen.templates.packing import Panels, has_pairs, pack
+from mnn.codegen.templates.packing import Panels, can_pack, pack
 from mnn.codegen.templates.pairs import row_bytes
-from mnn.codegen.templates.tile import FLOAT32, LONG_SUM, PAIRS
+from mnn.codegen.templates.tile import FLOAT32, HALVES, LONG_SUM, PAIRS, short_product
+from mnn.codegen.templates.tiled import short_row_bytes
 from mnn.errors import CodegenError
 from mnn.records import dataclass, replace
 
@@ -109,7 +110,8 @@ def lower(
             (batch..., M, N).
         causal: a query sees keys up to its own place only, the last one up to the last key.
         zero: a query that sees nothing, because all its scores are -inf, gets zeros and not NaN.
-        low: products of bfloat16 are exact enough, where the target has them; sums are float32.
+        low: products of bfloat16 or float16 are exact enough, where the target has them; sums are
+            float32 (see `float16`).
 
     Raises:
         CodegenError: shapes or dtypes do not fit, or there is nothing to sum over.
@@ -133,16 +135,17 @@ def lower(
         raise CodegenError(f"attention: scores become {ending.dtype}, expected float32.")
     parts = _Parts(neighbouring(q), k, v, out, spread).simplified()
     m, n, depth, e = parts.sizes
-    paired = low and has_pairs(parts.k, target) and has_pairs(parts.v, target)
-    product = PAIRS if paired else FLOAT32
-    share = 2 if paired else 1
-    rows, key_vectors, value_vectors = _tile(target, m, n, -(-depth // share), e, share)
-    keys = Panels(-(-depth // share), n, key_vectors, target.lanes)
-    values = Panels(-(-n // share), e, value_vectors, target.lanes)
-    packed = paired or not _stays(parts, target.lanes)
-    parts = replace(parts, k=_packed(parts.k, parts.batch, keys, target, product, calls))
+    product = short_product(target) if low else FLOAT32
+    if not all(can_pack(each, target, product) for each in (parts.k, parts.v)):
+        product = FLOAT32
+    share = 2 if product == PAIRS else 1
+    rows, key_vectors, value_vectors = _tile(target, m, n, -(-depth // share), e, product)
+    keys = Panels(-(-depth // share), n, key_vectors, target.lanes, product)
+    values = Panels(-(-n // share), e, value_vectors, target.lanes, product)
+    packed = product != FLOAT32 or not _stays(parts, target.lanes)
+    parts = replace(parts, k=_packed(parts.k, parts.batch, keys, target, calls))
     if packed:
-        parts = replace(parts, v=_packed(parts.v, parts.batch, values, target, product, calls))
+        parts = replace(parts, v=_packed(parts.v, parts.batch, values, target, calls))
     block = _block_keys(n, key_vectors * target.lanes)
     kernel = AttentionKernel(
         rows,
@@ -156,8 +159,8 @@ def lower(
         packed,
         n < target.lanes,
         e < target.lanes,
-        depth > share * 2 * LONG_SUM,
-        min(block, n) > share * 2 * LONG_SUM,
+        product != HALVES and depth > share * 2 * LONG_SUM,
+        product != HALVES and min(block, n) > share * 2 * LONG_SUM,
         block < n,
         causal,
         zero,
@@ -195,8 +198,14 @@ def _check(q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> None:
         raise CodegenError("attention: elements of a result lie apart. Copy it afterwards.")
 
 
-def _tile(target: Target, m: int, n: int, depth: int, e: int, share: int) -> tuple[int, int, int]:
+def _tile(target: Target, m: int, n: int, depth: int, e: int, product: str) -> tuple[int, int, int]:
     """Return the rows of register tiles, and the vectors of a panel of keys and of values."""
+    if product == HALVES:
+        # A register has the columns of two vectors.
+        lanes = target.lanes
+        rows, keys, values = _tile(replace(target, lanes=2 * lanes), m, n, depth, e, FLOAT32)
+        return rows, min(2 * keys, -(-n // lanes)), min(2 * values, -(-e // lanes))
+    share = 2 if product == PAIRS else 1
     limits: dict[int, int] = {}
     for rows, vectors in target.tiles:
         for fewer in range(1, vectors + 1):
@@ -242,12 +251,11 @@ def _packed(
     batch: Sequence[int],
     panels: Panels,
     target: Target,
-    product: str,
     calls: list[Call],
 ) -> Tensor:
     """Return a tensor of the shape of b whose batch strides are those of its panels."""
     own = tuple(size if stride else 1 for size, stride in zip(batch, b.strides[:-2], strict=True))
-    room, before = pack(replace(b, shape=(*own, *b.shape[-2:])), panels, target, product)
+    room, before = pack(replace(b, shape=(*own, *b.shape[-2:])), panels, target)
     calls.extend(before)
     place = contiguous(room, (*own, panels.bytes // 4), _FLOAT)
     place = place.broadcast((*batch, panels.bytes // 4))
@@ -278,7 +286,7 @@ def _call(
     batch, rows = math.prod(parts.batch), kernel.rows
     group = 2 * kernel.lanes
     score_row = row_bytes(2 * group * -(-min(block, n) // group))
-    query_row = row_bytes(depth) if kernel.product == PAIRS else 0
+    query_row = short_row_bytes(kernel.product, depth)
     sum_row = 4 * values.count * kernel.lanes if kernel.online else 0
     tiles = -(-m // rows)
     block_tiles = max(1, min(4, tiles, _SCORE_BYTES // (rows * score_row)))

@@ -22,9 +22,21 @@ from mnn.codegen.mathematics.floats import SINGLE, nearest, scale
 from mnn.codegen.target import Target
 from mnn.codegen.templates.access import tail_mask
 from mnn.codegen.templates.epilogue import Ending, store_columns
+from mnn.codegen.templates.float16 import (
+    A_TOP,
+    accumulate_halves,
+    clear_sums,
+    column_scales,
+    finished_rows,
+    store_powers,
+    store_row,
+    sums_memory,
+)
 from mnn.codegen.templates.pairs import neighbours, store_pairs
 from mnn.codegen.templates.product import batch_fields, located
 from mnn.codegen.templates.tile import (
+    FLOAT32,
+    HALVES,
     PAIRS,
     StridedRows,
     Tile,
@@ -33,7 +45,7 @@ from mnn.codegen.templates.tile import (
     zeros,
 )
 from mnn.codegen.templates.window import split
-from mnn.records import dataclass
+from mnn.records import dataclass, replace
 
 __all__ = ["GROUP", "AttentionKernel"]
 
@@ -57,7 +69,7 @@ class AttentionKernel(Kernel):
         key_vectors, key_tail: of a panel of keys, of the last one if it may have fewer, else 0.
         value_vectors, value_tail: the same of values.
         lanes: of a vector.
-        product: see `Tile`; for PAIRS queries and powers are rounded.
+        product: see `Tile`; for others than FLOAT32 queries and powers are rounded.
         batch: number of batch axes.
         packed: values lie in panels; otherwise in rows whose elements are neighbours.
         few_keys, narrow: there are fewer keys, or elements of a value, than lanes.
@@ -142,7 +154,7 @@ class _Attention:
         last = f.min(f.mul(at.tiles[1], kernel.rows), block.m)
         at.count = f.sub(last, at.first)
         at.a_row = block.a_row
-        if kernel.product == PAIRS:
+        if kernel.product != FLOAT32:
             self._round(at)
         seen: Index = block.n
         if kernel.causal:
@@ -161,7 +173,10 @@ class _Attention:
         with f.loop(0, at.count) as loop:
             source = f.offset(at.a, f.mul(f.add(loop.index, at.first), block.a_row))
             goal = f.offset(self.queries, f.mul(loop.index, block.query_row))
-            store_pairs(f, source, block.depth, goal)
+            if self.kernel.product == PAIRS:
+                store_pairs(f, source, block.depth, goal)
+            else:
+                store_row(f, source, block.depth, goal, self.kernel.lanes)
         at.a = f.offset(self.queries, f.sub(0, f.mul(at.first, block.query_row)))
         at.a_row = block.query_row
 
@@ -208,6 +223,7 @@ class _Attention:
         steps = block.depth
         if kernel.product == PAIRS:
             steps = f.div(f.add(steps, 1), 2)
+        scales = column_scales(f, tile, b, steps) if kernel.product == HALVES else []
         with f.loop(*at.tiles) as loop:
             row = self._tile_row(loop.index)
             local = f.sub(row, at.first)
@@ -215,28 +231,38 @@ class _Attention:
             def rows(base: Value, stride: Index, number: Index) -> StridedRows:
                 return StridedRows(f.offset(base, f.mul(number, stride)), stride)
 
-            sums = (accumulate_long if kernel.long_keys else accumulate)(
-                f,
-                tile,
-                zeros(f, tile),
-                rows(at.a, at.a_row, row),
-                b,
-                steps,
-                align=4 * tile.lanes,
-            )
-            kernel.ending.store(
-                f,
-                tile,
-                sums,
-                rows(goal, block.score_row, local),
-                [
-                    rows(each, getattr(block, f"operand{number}_row"), row)
-                    for number, each in enumerate(operands)
-                ],
-                columns=columns,
-                starts=starts,
-                spill=self.spill,
-            )
+            def store(part: Tile, sums: Sequence[Value], number: Index) -> None:
+                kernel.ending.store(
+                    f,
+                    part,
+                    sums,
+                    rows(goal, block.score_row, f.add(local, number)),
+                    [
+                        rows(each, getattr(block, f"operand{n}_row"), f.add(row, number))
+                        for n, each in enumerate(operands)
+                    ],
+                    columns=columns,
+                    starts=starts,
+                    spill=self.spill,
+                )
+
+            queries = rows(at.a, at.a_row, row)
+            if kernel.product == HALVES:
+                place = self._products(tile, queries, b, steps)
+                with finished_rows(f, tile, place, scales) as (each, sums_of):
+                    scale = f.load(F32, f.offset(queries.pointer(f, each), f.mul(steps, 4)))
+                    store(replace(tile, rows=1), sums_of(scale, None), each)
+            else:
+                multiply = accumulate_long if kernel.long_keys else accumulate
+                held, align = zeros(f, tile), tile.panel_align
+                store(tile, multiply(f, tile, held, queries, b, steps, align=align), 0)
+
+    def _products(self, tile: Tile, rows: StridedRows, panel: Value, steps: Index) -> Value:
+        """Build products of float16; return where their sums lie, which are still scaled."""
+        place = sums_memory(self.function, tile)
+        clear_sums(self.function, tile, place)
+        accumulate_halves(self.function, tile, place, rows, panel, steps)
+        return place
 
     # --- softmax ---------------------------------------------------------------------------------
 
@@ -339,6 +365,8 @@ class _Attention:
                     total = k.add(total, more)
                     place = f.offset(scores[row], f.mul(loop.index, 2))
                     f.store(neighbours(f, made, more), place)
+                elif self.kernel.product == HALVES:
+                    store_powers(f, made, f.offset(scores[row], f.mul(loop.index, 4)))
                 else:
                     f.store(made, f.offset(scores[row], f.mul(loop.index, 4)))
                 loop.next.append(total)
@@ -371,30 +399,46 @@ class _Attention:
             v = f.offset(at.v, f.mul(panel, block.value_bytes))
         else:
             step, v = block.v_step, f.offset(at.v, f.mul(column, 4))
+        scales = column_scales(f, tile, v, block.n) if kernel.product == HALVES else []
         v = f.offset(v, f.mul(start, step))
         with f.loop(*at.tiles) as loop:
             row = self._tile_row(loop.index)
             local = f.sub(row, at.first)
             slot = f.mul(f.sub(loop.index, at.tiles[0]), kernel.rows)
-            first = zeros(f, tile)
-            if kernel.online:
-                first = self._scaled(tile, self._sums(tile, slot, column), local, LESS)
-            powers = f.offset(self.scores, f.mul(local, block.score_row))
+            place = f.offset(self.scores, f.mul(local, block.score_row))
+            powers = StridedRows(place, block.score_row)
+
+            def before(part: Tile, number: Index) -> list[Value] | None:
+                if not kernel.online:
+                    return None
+                held = self._sums(part, f.add(slot, number), column)
+                return self._scaled(part, held, f.add(local, number), LESS)
+
+            def finish(part: Tile, sums: Sequence[Value], number: Index) -> None:
+                if kernel.online:
+                    self._keep_sums(part, sums, f.add(slot, number), column)
+                    return
+                sums = self._scaled(part, sums, f.add(local, number), SUM)
+                self._store(at, part, sums, f.add(row, number), column, starts)
+
+            if kernel.product == HALVES:
+                place, single = self._products(tile, powers, v, steps), replace(tile, rows=1)
+                with finished_rows(f, tile, place, scales) as (each, sums_of):
+                    scale = self.body.alone.const(2.0**-A_TOP)
+                    finish(single, sums_of(scale, before(single, each)), each)
+                return
             sums = (accumulate_long if kernel.long_values else accumulate)(
                 f,
                 tile,
-                first,
-                StridedRows(powers, block.score_row),
+                before(tile, 0) or zeros(f, tile),
+                powers,
                 v,
                 steps,
                 panel_step=step,
                 starts=None if kernel.packed else starts,
-                align=4 * tile.lanes if kernel.packed else 4,
+                align=tile.panel_align if kernel.packed else 4,
             )
-            if kernel.online:
-                self._keep_sums(tile, sums, slot, column)
-            else:
-                self._store(at, tile, self._scaled(tile, sums, local, SUM), row, column, starts)
+            finish(tile, sums, 0)
 
     def _value_starts(self, tile: Tile, column: Index) -> list[Index]:
         f = self.function

@@ -53,7 +53,8 @@ def lower(
         stride, dilation: a number for each spatial axis.
         pads: (begin, end) for each spatial axis; negative numbers cut off.
         epilogue: its operands broadcast to the shape of `out`.
-        low: products of bfloat16 are exact enough, where the target has them; sums are float32.
+        low: products of bfloat16 or float16 are exact enough, where the target has them; sums are
+            float32 (see `float16`).
 
     Raises:
         CodegenError: shapes or dtypes do not fit.

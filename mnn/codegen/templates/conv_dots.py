@@ -41,13 +41,14 @@ def suits(problem: Convolution) -> bool:
         return False
     if not taps or (taps == outputs == 1):
         return False
-    plan = _Plan(problem)
+    plan = _Plan(replace(problem, low=False))
     return plan.steps % lanes == 0 and plan.terms >= _FEWEST_VECTORS * lanes
 
 
 def lower(problem: Convolution) -> list[Call]:
     """Return the calls of a convolution that `suits`."""
-    return _Plan(problem).calls()
+    # Its products are those of float32.
+    return _Plan(replace(problem, low=False)).calls()
 
 
 def _padded(outputs: int) -> int:

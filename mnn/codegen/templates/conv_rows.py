@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mnn.codegen.body import Body
-from mnn.codegen.builder import F32, I64, Function, Index, Module, Value, vector
+from mnn.codegen.builder import F32, I64, Function, Index, Loop, Module, Value, vector
 from mnn.codegen.kernel import (
     CONSTANT,
     TEMPORARY,
@@ -31,6 +30,7 @@ from mnn.codegen.kernel import (
 )
 from mnn.codegen.target import Target
 from mnn.codegen.templates import relayout
+from mnn.codegen.templates.conv_lines import InputRows
 from mnn.codegen.templates.convolution import (
     Convolution,
     PatchRows,
@@ -38,9 +38,17 @@ from mnn.codegen.templates.convolution import (
     operand_rows,
 )
 from mnn.codegen.templates.epilogue import Ending, load_columns
+from mnn.codegen.templates.float16 import (
+    accumulate_halves,
+    clear_sums,
+    column_scales,
+    finished_rows,
+    sums_memory,
+)
 from mnn.codegen.templates.packing import Panels, pack
 from mnn.codegen.templates.tile import (
     FLOAT32,
+    HALVES,
     LONG_SUM,
     PAIRS,
     StridedRows,
@@ -91,7 +99,7 @@ class RowsPlan:
         self.depth, self.height, self.width = out.shape[1:4]
         self.planar = problem.inputs > 1 and x.strides[-1] != 1
         self.planes = problem.inputs if self.planar else 1
-        self.product = PAIRS if problem.pairs else FLOAT32
+        self.product = problem.product
         self.size = 2 if self.product == PAIRS else 4
         self.pixel = self.size * (problem.inputs // self.planes)
         self.direct = not window.taps or (
@@ -116,9 +124,10 @@ class RowsPlan:
         """Return what is computed at once, and how the weights lie for that."""
         outputs, lanes = self.problem.outputs, self.problem.target.lanes
         terms = max(self.terms, 1)
-        rows, vectors = tile_of(self.problem.target, self.width, outputs, terms)
-        tile = Tile(rows, vectors, lanes, self.product)
-        return tile, Panels(self.terms, outputs, vectors, lanes)
+        target, product = self.problem.target, self.product
+        rows, vectors = tile_of(target, self.width, outputs, terms, product=product)
+        tile = Tile(rows, vectors, lanes, product)
+        return tile, Panels(self.terms, outputs, vectors, lanes, product)
 
     def _cut(self) -> None:
         """Choose the rows, columns and panels of an item."""
@@ -156,7 +165,8 @@ class RowsPlan:
             self.block_taps = -(-self.taps // blocks)
         self.partial_bytes = 0
         if self.block_taps < self.taps:
-            self.partial_bytes = spots * self.tile.spill_bytes
+            self.partial_bytes = -(-spots * self.tile.spill_bytes // 64) * 64
+        self.scale_bytes = 64 if self.product == HALVES else 0
 
     def _line(self, columns: int) -> int:
         """Return the bytes of an input row for some outputs."""
@@ -201,7 +211,8 @@ class RowsPlan:
             *(height, rows_down, 1 if self.shared else window.stride[1]),
             *(window.reach(2, self.columns), self.pixel, line),
             *(down if self.direct else rows_down * line, right),
-            *(table, self.taps, self.steps, self.block_taps, -(-self.partial_bytes // 64) * 64),
+            *(table, self.taps, self.steps, self.block_taps),
+            self.partial_bytes + self.scale_bytes,
         ]
         items = out.shape[0] * problem.groups * self.depth * -(-self.height // self.rows)
         items *= -(-self.width // self.columns) * self.panel_blocks
@@ -214,7 +225,7 @@ class RowsPlan:
                 (*slots, *problem.operand_slots()),
                 items,
                 what,
-                scratch + -(-self.partial_bytes // 64) * 64,
+                scratch + self.partial_bytes + self.scale_bytes,
             ),
         ]
 
@@ -230,7 +241,9 @@ class RowsPlan:
             blocked=self.partial_bytes > 0,
             narrow=problem.outputs < self.tile.lanes,
             far=self.panels.bytes > _FAR_BYTES,
-            long=self.terms > 2 * LONG_SUM and self.steps >= LONG_SUM // 4,
+            long=self.product != HALVES
+            and self.terms > 2 * LONG_SUM
+            and self.steps >= LONG_SUM // 4,
         )
         return kernel, f"rows {self.tile.rows}x{self.tile.width}"
 
@@ -271,7 +284,7 @@ class RowsPlan:
         if weight.is_constant:
             room.compute_by(calls, target)
             calls = []
-        packed, more = pack(contiguous(room, shape, _FLOAT), self.panels, target, self.product)
+        packed, more = pack(contiguous(room, shape, _FLOAT), self.panels, target)
         return Pointer(packed), [*calls, *more]
 
 
@@ -319,6 +332,8 @@ class RowsKernel(Kernel):
         a.spill = f.allocate(self.tile.spill_bytes) if self.ending.spills(target) else None
         a.sums = f.arguments[3]
         a.lines = f.offset(f.arguments[3], a.partial)
+        # The inverse of what float16 in the copied lines were multiplied by.
+        a.scale = f.offset(a.lines, -4)
         counts = [0, a.G, a.OD, a.row_blocks, a.column_blocks, a.panel_blocks]
         nothing = f.constant(-1)
         with f.loop(f.arguments[1], f.arguments[2], carried=[nothing]) as loop:
@@ -372,79 +387,11 @@ class RowsItem:
             distance = f.add(f.mul(self.d, a.xd), f.mul(self.h, a.xh))
             self.origin = f.offset(self.x, f.add(distance, f.mul(self.w, a.xw)))
 
-    # --- input rows ------------------------------------------------------------------------------
-
     def copy_rows(self) -> None:
         """Build the copy of all input rows of the block, with zeros around."""
-        f, a = self.f, self.a
-        lo = f.min(f.max(f.sub(0, self.w), 0), a.positions)
-        hi = f.max(f.min(f.sub(a.W, self.w), a.positions), lo)
-        planes: Index = a.planes if self.kernel.planar else 1
-        lines = f.sub(a.height, f.mul(f.sub(a.rows, self.count), a.fewer))
-        with (
-            f.loop(0, planes) as plane,
-            f.loop(0, a.KD) as deep,
-            f.loop(0, a.turns) as turn,
-            f.loop(0, lines) as loop,
-        ):
-            number = f.add(f.mul(plane.index, a.KD), deep.index)
-            number = f.add(f.mul(number, a.turns), turn.index)
-            line = f.offset(a.lines, f.mul(f.add(f.mul(number, a.height), loop.index), a.line))
-            d = f.add(self.d, f.mul(deep.index, a.dd))
-            h = f.add(self.h, f.add(f.mul(turn.index, a.turn), f.mul(loop.index, a.step)))
-            inside = f.both(f.compare("ult", d, a.D), f.compare("ult", h, a.H))
-            first = f.select(inside, f.value(lo), a.positions)
-            last = f.select(inside, f.value(hi), a.positions)
-            self._clear(line, 0, f.mul(first, a.pixel))
-            self._clear(line, f.mul(last, a.pixel), f.mul(a.positions, a.pixel))
-            distance = f.add(f.mul(d, a.xd), f.mul(h, a.xh))
-            if self.kernel.planar:
-                distance = f.add(distance, f.mul(plane.index, a.xp))
-            distance = f.add(distance, f.mul(f.add(self.w, first), a.xw))
-            self._copy(
-                f.offset(self.x, distance),
-                f.offset(line, f.mul(first, a.pixel)),
-                f.sub(last, first),
-            )
-
-    def _clear(self, line: Value, start: Index, end: Index) -> None:
-        """Build the filling of bytes start..end with zeros."""
-        f = self.f
-        lanes, size = f.target.lanes, f.target.vector_bytes
-        whole = f.add(start, f.floor_to(f.sub(end, start), size))
-        with f.loop(start, whole, size) as loop:
-            f.store(Body(f, lanes, _FLOAT).const(0.0), f.offset(line, loop.index))
-        with f.loop(whole, end, 4) as loop:
-            f.store(Body(f, 1, _FLOAT).const(0.0), f.offset(line, loop.index))
-
-    def _copy(self, source: Value, goal: Value, pixels: Index) -> None:
-        """Build the copy of neighbouring pixels."""
-        f, a = self.f, self.a
-        lanes, size = f.target.lanes, f.target.vector_bytes
-        wide = 1 if self.kernel.tile.product == FLOAT32 else 2
-        pixel = f.mul(a.pixel, wide)
-        # Pixels without gaps are copied as one long pixel.
-        dense = f.compare("eq", a.xw, pixel)
-        turns = f.select(dense, f.constant(1), f.value(pixels))
-        length = f.select(dense, f.value(f.mul(pixels, pixel)), f.value(pixel))
-        with f.loop(0, turns) as loop:
-            read = f.offset(source, f.mul(loop.index, a.xw))
-            write = f.offset(goal, f.mul(loop.index, a.pixel))
-            whole = f.floor_to(length, size)
-            self._convert(read, write, 0, whole, lanes, wide)
-            self._convert(read, write, whole, length, 1, wide)
-
-    def _convert(
-        self, read: Value, write: Value, start: Index, end: Index, lanes: int, wide: int
-    ) -> None:
-        """Build the copy of bytes start..end, `wide` of which become one."""
-        f = self.f
-        with f.loop(start, end, 4 * lanes) as loop:
-            value = f.load(vector(lanes, F32), f.offset(read, loop.index))
-            if wide > 1:
-                kind = vector(lanes, "bfloat")
-                value = f.make(f"fptrunc {value.type} {value.text} to {kind}", kind)
-            f.store(value, f.offset(write, f.div(loop.index, wide)), align=4 // wide)
+        kernel, place = self.kernel, (self.d, self.h, self.w)
+        product = kernel.tile.product
+        InputRows(self.f, self.a, product, kernel.planar, self.x, place, self.count).copy()
 
     # --- products --------------------------------------------------------------------------------
 
@@ -473,6 +420,10 @@ class RowsItem:
             load_columns(f, kind, f.offset(place, f.mul(each, 4)), 4, 0, columns) for each in starts
         ]
 
+        if tile.product == HALVES:
+            self._panel_of_halves(tile, panel, column, bias, starts, columns)
+            return
+
         def finish(sums: Sequence[Value], row: Index, across: Index) -> None:
             self.store(tile, sums, row, across, column, starts, columns)
 
@@ -493,6 +444,46 @@ class RowsItem:
                 self._save(held, sums_place)
         with self.tiles(tile) as (row, across, sums_place):
             finish(self._saved(tile, sums_place), row, across)
+
+    def _panel_of_halves(
+        self,
+        tile: Tile,
+        panel: Value,
+        column: Index,
+        bias: Sequence[Value],
+        starts: Sequence[Index],
+        columns: Index | None,
+    ) -> None:
+        """Build what `_panel` does, with sums that lie in memory all the time."""
+        f, a, kernel = self.f, self.a, self.kernel
+        scales = column_scales(f, tile, panel, f.mul(a.count, a.steps))
+
+        def add_taps(row: Index, across: Index, place: Value, first: Index, last: Index) -> None:
+            rows = self.rows_of(row, across)
+            with self._taps_between(tile, rows, panel, first, last) as (at, b, ahead, _):
+                accumulate_halves(f, tile, place, at, b, a.steps, ahead=ahead)
+
+        def finish(row: Index, across: Index, place: Value) -> None:
+            single, scale = replace(tile, rows=1), f.load(F32, a.scale)
+            with finished_rows(f, tile, place, scales) as (each, sums_of):
+                sums, pixel = sums_of(scale, bias), f.add(across, each)
+                self.store(single, sums, row, pixel, column, starts, columns)
+
+        if not kernel.blocked:
+            with self.tiles(tile) as (row, across, _):
+                place = sums_memory(f, tile)
+                clear_sums(f, tile, place)
+                add_taps(row, across, place, 0, a.count)
+                finish(row, across, place)
+            return
+        with self.tiles(tile) as (_, _, place):
+            clear_sums(f, tile, place)
+        with f.loop(0, a.count, a.block_taps) as block:
+            end = f.min(f.add(block.index, a.block_taps), a.count)
+            with self.tiles(tile) as (row, across, place):
+                add_taps(row, across, place, block.index, end)
+        with self.tiles(tile) as (row, across, place):
+            finish(row, across, place)
 
     @contextmanager
     def tiles(self, tile: Tile) -> Iterator[tuple[Index, Index, Value]]:
@@ -520,22 +511,31 @@ class RowsItem:
         last: Index,
     ) -> list[Value]:
         """Return sums plus the products of some taps."""
-        f, a, kernel = self.f, self.a, self.kernel
-        size = f.mul(a.steps, tile.panel_step)
-        multiply = accumulate_long if kernel.long else accumulate
-        with f.loop(first, last, carried=sums) as loop:
-            distance = f.load(I64, f.offset(a.taps, f.mul(loop.index, 8)), align=8)
-            loop.next = multiply(
-                f,
-                tile,
-                loop.carried,
-                replace(rows, base=f.offset(rows.base, distance)),
-                f.offset(panel, f.mul(loop.index, size)),
-                a.steps,
-                align=4 * tile.lanes,
-                ahead=_AHEAD if kernel.far else 0,
-            )
+        multiply = accumulate_long if self.kernel.long else accumulate
+        with self._taps_between(tile, rows, panel, first, last, sums) as (at, b, ahead, loop):
+            align, steps = tile.panel_align, self.a.steps
+            held = loop.carried
+            loop.next = multiply(self.f, tile, held, at, b, steps, align=align, ahead=ahead)
         return loop.results
+
+    @contextmanager
+    def _taps_between(
+        self,
+        tile: Tile,
+        rows: StridedRows,
+        panel: Value,
+        first: Index,
+        last: Index,
+        carried: Sequence[Value] = (),
+    ) -> Iterator[tuple[StridedRows, Value, int, Loop]]:
+        """Build a loop over some taps: rows and panel of a tap, what to ask for ahead, the loop."""
+        f, a = self.f, self.a
+        size = f.mul(a.steps, tile.panel_step)
+        with f.loop(first, last, carried=carried) as loop:
+            distance = f.load(I64, f.offset(a.taps, f.mul(loop.index, 8)), align=8)
+            at = replace(rows, base=f.offset(rows.base, distance))
+            b = f.offset(panel, f.mul(loop.index, size))
+            yield at, b, _AHEAD if self.kernel.far else 0, loop
 
     def _save(self, sums: Sequence[Value], place: Value) -> None:
         size = 4 * self.kernel.tile.lanes

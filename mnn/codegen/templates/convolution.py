@@ -11,7 +11,7 @@ from mnn.codegen.builder import Function, Index, Value
 from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot, Tensor
 from mnn.codegen.target import Target
 from mnn.codegen.templates.epilogue import Ending
-from mnn.codegen.templates.tile import Rows
+from mnn.codegen.templates.tile import FLOAT32, PAIRS, Rows, short_product
 from mnn.codegen.templates.window import Window
 from mnn.records import dataclass
 
@@ -32,7 +32,7 @@ class Convolution:
         bias: (channels of `out`), neighbours, or None.
         window: how windows lie on `x`; a kernel length of 0 means that only the bias is left.
         operands: of `ending`, in the shape of `out`.
-        low: bfloat16 products are good enough.
+        low: products of bfloat16 or float16 are good enough.
     """
 
     x: Tensor
@@ -61,10 +61,14 @@ class Convolution:
         return self.weight.shape[2]
 
     @property
-    def pairs(self) -> bool:
-        """True when products of bfloat16 pairs are wanted and possible: channels go in pairs."""
-        known = self.weight.is_constant and self.x.strides[-1] == 1
-        return self.low and self.target.bfloat16 and known and self.inputs % 2 == 0
+    def product(self) -> str:
+        """What register tiles multiply: something short where that is wanted and possible."""
+        if not (self.low and self.weight.is_constant and self.weight.size):
+            return FLOAT32
+        found = short_product(self.target)
+        # Channels go in pairs.
+        paired = self.inputs % 2 == 0 and self.x.strides[-1] == 1
+        return FLOAT32 if found == PAIRS and not paired else found
 
     @property
     def work(self) -> int:

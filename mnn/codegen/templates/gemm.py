@@ -25,11 +25,10 @@ from mnn.codegen.target import Target
 from mnn.codegen.templates import relayout
 from mnn.codegen.templates.dots import MOST_ROWS, DotProducts, columns_at_once
 from mnn.codegen.templates.epilogue import Ending, ending_of
-from mnn.codegen.templates.packing import Panels, has_pairs, pack
-from mnn.codegen.templates.pairs import row_bytes
+from mnn.codegen.templates.packing import Panels, can_pack, pack
 from mnn.codegen.templates.product import BIAS_EACH, BIAS_ONE, NO_BIAS, Product
-from mnn.codegen.templates.tile import FLOAT32, LONG_SUM, PAIRS, Tile
-from mnn.codegen.templates.tiled import TiledProduct, blocks_of, tile_of
+from mnn.codegen.templates.tile import FLOAT32, LONG_SUM, PAIRS, Tile, short_product
+from mnn.codegen.templates.tiled import TiledProduct, blocks_of, short_row_bytes, tile_of
 from mnn.errors import CodegenError
 from mnn.records import replace
 
@@ -37,7 +36,7 @@ __all__ = ["lower"]
 
 _CONFLICT_BYTES = 4096
 """Rows at multiples of this distance compete for the same few places of a first-level cache."""
-_ROWS_FOR_PAIRS = 48
+_ROWS_FOR_SHORT = 48
 """From so many rows of A on, rounding a B that has to be packed for it pays."""
 _MANY_ROWS = 256
 """From so many rows of A on, packing B costs little beside the product."""
@@ -66,7 +65,8 @@ def lower(
             that of an operand.
         bias: (N,) of float32.
         epilogue: its operands broadcast to the shape of `out`.
-        low: products of bfloat16 are exact enough, where the target has them; sums are float32.
+        low: products of bfloat16 or float16 are exact enough, where the target has them; sums are
+            float32 (see `float16`).
 
     Raises:
         CodegenError: shapes or dtypes do not fit, or a tensor whose columns are not neighbours has
@@ -195,18 +195,25 @@ def _tiled(product: Product, ending: Ending, target: Target, low: bool) -> list[
     """Return the calls of a product in register tiles."""
     m, n, k, b = product.m, product.n, product.k, product.b
     lanes = target.lanes
-    worth = b.is_constant or m >= _ROWS_FOR_PAIRS
-    kind = PAIRS if low and worth and has_pairs(b, target) else FLOAT32
+    kind = short_product(target) if low else FLOAT32
+    if not (b.is_constant or m >= _ROWS_FOR_SHORT) or not can_pack(b, target, kind):
+        kind = FLOAT32
     steps = -(-k // 2) if kind == PAIRS else k
     few_rows = k * 4 >= _CONFLICT_BYTES and product.a.strides[-2] * 4 % _CONFLICT_BYTES == 0
-    packed = kind == PAIRS or not _stays(product, lanes)
+    packed = kind != FLOAT32 or not _stays(product, lanes)
     rows, vectors = tile_of(
-        target, m, n, steps, few_rows=few_rows and kind == FLOAT32, in_place=not packed
+        target,
+        m,
+        n,
+        steps,
+        product=kind,
+        few_rows=few_rows and kind == FLOAT32,
+        in_place=not packed,
     )
-    panels = Panels(steps, n, vectors, lanes)
+    panels = Panels(steps, n, vectors, lanes, kind)
     calls: list[Call] = []
     if packed:
-        product, calls = _packed(product, panels, target, kind)
+        product, calls = _packed(product, panels, target)
     tiles = -(-m // rows)
     tile = Tile(rows, vectors, lanes, kind)
     blocks = blocks_of(tile, math.prod(product.batch), m, n, steps, tiles, panels.panels)
@@ -215,7 +222,7 @@ def _tiled(product: Product, ending: Ending, target: Target, low: bool) -> list[
         "b_step": 4 * b.strides[-2],
         "steps": steps,
         "k": k,
-        "pairs_row": row_bytes(k),
+        "short_row": short_row_bytes(kind, k),
         "m": m,
         "n": n,
         "panel_bytes": panels.panel_bytes,
@@ -241,19 +248,17 @@ def _tiled(product: Product, ending: Ending, target: Target, low: bool) -> list[
         ending,
     )
     count = blocks.row_blocks * blocks.column_blocks
-    scratch = blocks.tiles * rows * row_bytes(k) if kind == PAIRS else 0
+    scratch = blocks.tiles * rows * short_row_bytes(kind, k)
     return [*calls, _call(kernel, kernel.fields(), slots, product, count, blocks.grain, scratch)]
 
 
-def _packed(
-    product: Product, panels: Panels, target: Target, kind: str
-) -> tuple[Product, list[Call]]:
+def _packed(product: Product, panels: Panels, target: Target) -> tuple[Product, list[Call]]:
     """Return the product with b in panels, its batch strides being theirs, and calls for that."""
     b = product.b
     shape = tuple(
         size if stride else 1 for size, stride in zip(product.batch, b.strides[:-2], strict=True)
     )
-    room, calls = pack(replace(b, shape=(*shape, *b.shape[-2:])), panels, target, kind)
+    room, calls = pack(replace(b, shape=(*shape, *b.shape[-2:])), panels, target)
     place = contiguous(room, (*shape, panels.bytes // 4), b.dtype)
     place = place.broadcast((*product.batch, panels.bytes // 4))
     strides = (*place.strides[:-1], 0, 1)

@@ -17,13 +17,14 @@ from mnn.codegen.body import Body
 from mnn.codegen.builder import F32, Function, Index, Module, Value, vector
 from mnn.codegen.kernel import CONSTANT, TEMPORARY, Buffer, Call, Kernel, Pointer, Slot, Tensor
 from mnn.codegen.target import Target
+from mnn.codegen.templates.float16 import HalvesKernel
 from mnn.codegen.templates.pairs import neighbours, pairs_along_rows, side_by_side
 from mnn.codegen.templates.shuffles import transposed
-from mnn.codegen.templates.tile import FLOAT32, PAIRS
+from mnn.codegen.templates.tile import FLOAT32, HALVES, PAIRS
 from mnn.codegen.templates.window import split
-from mnn.records import dataclass
+from mnn.records import dataclass, replace
 
-__all__ = ["PackKernel", "Panels", "has_pairs", "pack"]
+__all__ = ["PackKernel", "Panels", "can_pack", "pack"]
 
 Array = np.ndarray[Any, Any]
 
@@ -38,12 +39,15 @@ class Panels:
     Attributes:
         vectors: of a panel; the last one may have fewer.
         lanes: elements of a vector.
+        product: see `Tile`; for PAIRS `depth` counts pairs. For HALVES the inverse scales of the
+            columns lie behind each panel, as float32.
     """
 
     depth: int
     columns: int
     vectors: int
     lanes: int
+    product: str = FLOAT32
 
     @property
     def count(self) -> int:
@@ -68,12 +72,16 @@ class Panels:
     @property
     def panel_bytes(self) -> int:
         """Bytes of a panel of `vectors` vectors."""
-        return 4 * self.depth * self.vectors * self.lanes
+        return self._column_bytes * self.vectors * self.lanes
 
     @property
     def bytes(self) -> int:
         """Bytes of all panels."""
-        return 4 * self.depth * self.count * self.lanes
+        return self._column_bytes * self.count * self.lanes
+
+    @property
+    def _column_bytes(self) -> int:
+        return 2 * self.depth + 4 if self.product == HALVES else 4 * self.depth
 
     def fill(self, made: Array, matrix: Array) -> None:
         """Store a matrix (depth, columns) of 4-byte elements in `made`, flat."""
@@ -102,9 +110,9 @@ def _order(b: Tensor, lanes: int) -> str:
     return ELEMENTS
 
 
-def has_pairs(b: Tensor, target: Target) -> bool:
-    """True when `pack` can make PAIRS of b for the target."""
-    return target.bfloat16 and (b.is_constant or _kernel_makes_pairs(b, target.lanes))
+def can_pack(b: Tensor, target: Target, product: str) -> bool:
+    """True when `pack` can make panels of b for a product that the target has."""
+    return product != PAIRS or b.is_constant or _kernel_makes_pairs(b, target.lanes)
 
 
 def _kernel_makes_pairs(b: Tensor, lanes: int) -> bool:
@@ -114,17 +122,16 @@ def _kernel_makes_pairs(b: Tensor, lanes: int) -> bool:
     return order == ROWS or (order == COLUMNS and even)
 
 
-def pack(
-    b: Tensor, panels: Panels, target: Target, product: str = FLOAT32
-) -> tuple[Buffer, list[Call]]:
+def pack(b: Tensor, panels: Panels, target: Target) -> tuple[Buffer, list[Call]]:
     """Return the panels of every matrix of `b`, one after the other, and the calls that make them.
 
     Args:
-        b: (batch..., depth, columns) of float32; for PAIRS one that `has_pairs`, of depth twice
-            that of the panels or one less.
+        b: (batch..., depth, columns) of float32 that `can_pack`; for PAIRS of depth twice that of
+            the panels or one less.
     """
     batch = math.prod(b.shape[:-2])
-    if b.is_constant and product == PAIRS and not _kernel_makes_pairs(b, target.lanes):
+    pairs = panels.product == PAIRS
+    if b.is_constant and pairs and not _kernel_makes_pairs(b, target.lanes):
 
         def make() -> Array:
             matrices = b.array().reshape(batch, *b.shape[-2:])
@@ -135,6 +142,21 @@ def pack(
 
         return Buffer(batch * panels.bytes, CONSTANT, make=make, name="panels"), []
     room = Buffer(batch * panels.bytes, CONSTANT if b.is_constant else TEMPORARY, name="panels")
+    if panels.product == HALVES:
+        plain = replace(panels, product=FLOAT32)
+        step = Buffer(batch * plain.bytes, TEMPORARY, name="panels of float32")
+        calls = [_packing(b, plain, step), _halving(batch, plain, step, panels, room)]
+    else:
+        calls = [_packing(b, panels, room)]
+    if b.is_constant:
+        room.compute_by(calls, target)
+        return room, []
+    return room, calls
+
+
+def _packing(b: Tensor, panels: Panels, room: Buffer) -> Call:
+    """Return the call that packs what a PackKernel can pack."""
+    batch = math.prod(b.shape[:-2])
     depth, columns = b.shape[-2:]
     order = _order(b, panels.lanes)
     slots: list[Slot] = [b.pointer, Pointer(room), 4 * b.strides[-2], 4 * b.strides[-1]]
@@ -142,20 +164,31 @@ def pack(
     for size, stride in zip(b.shape[:-2], b.strides[:-2], strict=True):
         slots += [size, 4 * stride]
     part = 8 * depth * panels.lanes
-    calls = [
-        Call(
-            PackKernel(order, panels.vectors, panels.tail, panels.lanes, len(b.shape) - 2, product),
-            tuple(slots),
-            items=batch * panels.count,
-            grain=max(1, 100_000 // part),
-            traffic=batch * panels.count * part,
-            label=f"pack {depth}x{columns}",
-        )
-    ]
-    if b.is_constant:
-        room.compute_by(calls, target)
-        return room, []
-    return room, calls
+    return Call(
+        PackKernel(
+            order, panels.vectors, panels.tail, panels.lanes, len(b.shape) - 2, panels.product
+        ),
+        tuple(slots),
+        items=batch * panels.count,
+        grain=max(1, 100_000 // part),
+        traffic=batch * panels.count * part,
+        label=f"pack {depth}x{columns}",
+    )
+
+
+def _halving(batch: int, plain: Panels, source: Buffer, panels: Panels, room: Buffer) -> Call:
+    """Return the call that makes panels of float16 from those of float32."""
+    slots: list[Slot] = [Pointer(source), Pointer(room), panels.depth, panels.count, panels.full]
+    slots += [plain.panel_bytes, plain.bytes, panels.panel_bytes, panels.bytes]
+    part = 6 * panels.depth * panels.lanes
+    return Call(
+        HalvesKernel(panels.vectors, panels.tail, panels.lanes),
+        tuple(slots),
+        items=batch * panels.count,
+        grain=max(1, 100_000 // part),
+        traffic=batch * panels.count * part,
+        label=f"halve {panels.depth}x{panels.columns}",
+    )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from mnn.records import dataclass
 
 __all__ = [
     "FLOAT32",
+    "HALVES",
     "LONG_SUM",
     "PAIRS",
     "ListedRows",
@@ -27,10 +28,13 @@ __all__ = [
     "Tile",
     "accumulate",
     "accumulate_long",
+    "check_product",
+    "prefetch_panel",
+    "short_product",
     "zeros",
 ]
 
-FLOAT32, PAIRS = "float32", "bfloat16 pairs"
+FLOAT32, PAIRS, HALVES = "float32", "bfloat16 pairs", "float16"
 _FLOAT = np.dtype(np.float32)
 _CACHE_LINE = 64
 
@@ -48,7 +52,9 @@ class Tile:
         lanes: float32 elements of a vector.
         product: what one step along k multiplies. FLOAT32: one float32 of A and of each column.
             PAIRS: two neighbouring bfloat16 of A, and two of each column lying side by side; all
-            other geometry is that of float32, with half as many steps.
+            other geometry is that of float32, with half as many steps. HALVES: one float16 of A
+            and of each column, see `float16`; panels have float16, all other geometry is that of
+            float32.
     """
 
     rows: int
@@ -69,7 +75,18 @@ class Tile:
     @property
     def panel_step(self) -> int:
         """Bytes from one step of a packed panel of B to the next."""
-        return 4 * self.width
+        return (2 if self.product == HALVES else 4) * self.width
+
+    @property
+    def panel_align(self) -> int:
+        """What the addresses of vectors in a packed panel are multiples of."""
+        return (2 if self.product == HALVES else 4) * self.lanes
+
+    @property
+    def instructions(self) -> int:
+        """Multiply-add instructions of a step."""
+        each = -(-self.vectors // 2) if self.product == HALVES else self.vectors
+        return self.rows * each
 
     @property
     def spill_bytes(self) -> int:
@@ -182,7 +199,7 @@ def accumulate(
     Raises:
         CodegenError: the target has no such product.
     """
-    _check(f.target, tile)
+    check_product(f.target, tile)
     step = panel_step or tile.panel_step
     at = rows.ready(f, tile.rows)
     if starts is None:
@@ -204,9 +221,7 @@ def accumulate(
         held = loop.results
     with turns(start, steps, 1, held) as loop:
         if ahead:
-            place = f.offset(panel, f.mul(loop.index, step))
-            for line in range(0, tile.panel_step, _CACHE_LINE):
-                f.prefetch(f.offset(place, ahead + line), locality=2)
+            prefetch_panel(f, tile, f.offset(panel, f.mul(loop.index, step)), ahead)
         columns = _columns(f, tile, vectors, f.mul(loop.index, step), align)
         # In this order every factor is used as soon as it is there and needs one register.
         loop.next = []
@@ -250,12 +265,27 @@ def accumulate_long(
     return blocks.results
 
 
-def _check(target: Target, tile: Tile) -> None:
-    if tile.product == PAIRS and not (target.bfloat16 and tile.lanes == target.lanes):
+def short_product(target: Target) -> str:
+    """Return what a step multiplies where low precision is good enough."""
+    if target.bfloat16:
+        return PAIRS
+    return HALVES if target.float16_products else FLOAT32
+
+
+def check_product(target: Target, tile: Tile) -> None:
+    """Raise CodegenError when the target does not have the products of a tile."""
+    has = {PAIRS: target.bfloat16, HALVES: target.float16_products}.get(tile.product, True)
+    if not has or (tile.product != FLOAT32 and tile.lanes != target.lanes):
         raise CodegenError(
-            f"register tile: products of bfloat16 pairs in {tile.lanes} lanes on target "
+            f"register tile: products of {tile.product} in {tile.lanes} lanes on target "
             f"{target.name}, which has none. Use float32."
         )
+
+
+def prefetch_panel(f: Function, tile: Tile, place: Value, ahead: int) -> None:
+    """Build the request for the step of a panel that lies `ahead` bytes behind `place`."""
+    for line in range(0, tile.panel_step, _CACHE_LINE):
+        f.prefetch(f.offset(place, ahead + line), locality=2)
 
 
 def _columns(

@@ -10,10 +10,19 @@ from mnn.codegen.builder import F32, Function, Index, Module, Value, vector
 from mnn.codegen.kernel import Kernel
 from mnn.codegen.target import Target
 from mnn.codegen.templates.epilogue import Ending, load_columns
-from mnn.codegen.templates.pairs import store_pairs
+from mnn.codegen.templates.float16 import (
+    accumulate_halves,
+    clear_sums,
+    column_scales,
+    finished_rows,
+    store_row,
+    sums_memory,
+)
+from mnn.codegen.templates.pairs import row_bytes, store_pairs
 from mnn.codegen.templates.product import BIAS_ONE, NO_BIAS, batch_fields, located
 from mnn.codegen.templates.tile import (
     FLOAT32,
+    HALVES,
     PAIRS,
     StridedRows,
     Tile,
@@ -21,9 +30,9 @@ from mnn.codegen.templates.tile import (
     accumulate_long,
     zeros,
 )
-from mnn.records import dataclass
+from mnn.records import dataclass, replace
 
-__all__ = ["Blocks", "TiledProduct", "blocks_of", "tile_of"]
+__all__ = ["Blocks", "TiledProduct", "blocks_of", "short_row_bytes", "tile_of"]
 
 _CACHE_BYTES = 384 * 1024
 """Of A, that a block may have: it stays in a second-level cache while B passes by."""
@@ -50,7 +59,8 @@ class TiledProduct(Kernel):
         rows, vectors: of a tile; `out` has at least as many rows.
         tail: vectors of the last panel when it may have fewer, 0 when it never has.
         lanes: of a vector.
-        product: see `Tile`; for PAIRS a is rounded into scratch memory, block by block.
+        product: see `Tile`; for others than FLOAT32 a is rounded into scratch memory, block by
+            block, into rows of `short_row_bytes`.
         bias: NO_BIAS, BIAS_EACH or BIAS_ONE.
         batch: number of batch axes.
         packed: b lies in panels; otherwise in rows whose columns are neighbours.
@@ -75,8 +85,8 @@ class TiledProduct(Kernel):
         """Return the names of the argument block's slots; strides are in bytes."""
         names = "*a *b *out *bias a_row b_step out_row steps m n panel_bytes full panels tiles "
         names += "block_panels block_tiles column_blocks row_blocks "
-        if self.product == PAIRS:
-            names += "k pairs_row "
+        if self.product != FLOAT32:
+            names += "k short_row "
         return names + batch_fields(self.batch, self.ending)
 
     def build(self, target: Target) -> Module:
@@ -95,7 +105,7 @@ class TiledProduct(Kernel):
             start = f.mul(row_block, block.block_tiles)
             at.tiles = (start, f.min(f.add(start, block.block_tiles), block.tiles))
             at.a_row = block.a_row
-            if self.product == PAIRS:
+            if self.product != FLOAT32:
                 self._round(f, block, at)
             with f.loop(first, f.min(last, block.full) if self.tail else last) as panels:
                 self._panel(f, block, at, main, panels.index, spill)
@@ -111,10 +121,14 @@ class TiledProduct(Kernel):
         first = f.min(f.mul(tiles, self.rows), f.sub(block.m, self.rows))
         scratch = f.arguments[3]
         with f.loop(first, f.min(f.mul(end, self.rows), block.m)) as loop:
-            goal = f.offset(scratch, f.mul(f.sub(loop.index, first), block.pairs_row))
-            store_pairs(f, f.offset(at.a, f.mul(loop.index, block.a_row)), block.k, goal)
-        at.a = f.offset(scratch, f.sub(0, f.mul(first, block.pairs_row)))
-        at.a_row = block.pairs_row
+            goal = f.offset(scratch, f.mul(f.sub(loop.index, first), block.short_row))
+            source = f.offset(at.a, f.mul(loop.index, block.a_row))
+            if self.product == PAIRS:
+                store_pairs(f, source, block.k, goal)
+            else:
+                store_row(f, source, block.k, goal, self.lanes)
+        at.a = f.offset(scratch, f.sub(0, f.mul(first, block.short_row)))
+        at.a_row = block.short_row
 
     def _panel(
         self,
@@ -127,47 +141,101 @@ class TiledProduct(Kernel):
     ) -> None:
         """Build all tiles of one panel of columns."""
         column = f.mul(panel, self.vectors * self.lanes)
-        columns = block.n if self.narrow else None
-        starts: list[Index] = [each * tile.lanes for each in range(tile.vectors)]
+        here = SimpleNamespace(spill=spill, columns=block.n if self.narrow else None)
+        here.starts = [each * tile.lanes for each in range(tile.vectors)]
         if not self.narrow:
-            starts[-1] = f.min(starts[-1], f.sub(f.sub(block.n, column), tile.lanes))
+            last = f.sub(f.sub(block.n, column), tile.lanes)
+            here.starts[-1] = f.min(here.starts[-1], last)
         if self.packed:
-            b, step = f.offset(at.b, f.mul(panel, block.panel_bytes)), 0
+            here.b, here.step = f.offset(at.b, f.mul(panel, block.panel_bytes)), 0
         else:
-            b, step = f.offset(at.b, f.mul(column, 4)), block.b_step
-        out = f.offset(at.out, f.mul(column, self.ending.dtype.itemsize))
-        operands = [
+            here.b, here.step = f.offset(at.b, f.mul(column, 4)), block.b_step
+        here.out = f.offset(at.out, f.mul(column, self.ending.dtype.itemsize))
+        here.operands = [
             f.offset(each, f.mul(column, kind.itemsize)) if kind.by_column else each
             for each, kind in zip(at.operands, self.ending.operands, strict=True)
         ]
-        first = self._first_sums(f, block, tile, column, starts, columns)
+        here.first = self._first_sums(f, block, tile, column, here.starts, here.columns)
+        halves = self.product == HALVES
+        here.scales = column_scales(f, tile, here.b, block.steps) if halves else []
         with f.loop(*at.tiles) as loop:
             row = f.min(f.mul(loop.index, tile.rows), f.sub(block.m, tile.rows))
+            a = StridedRows(f.offset(at.a, f.mul(row, at.a_row)), at.a_row)
+            if halves:
+                self._tile_of_halves(f, block, here, tile, a, row)
+            else:
+                self._tile(f, block, here, tile, a, row)
 
-            def rows(base: Value, stride: Index) -> StridedRows:
-                return StridedRows(f.offset(base, f.mul(row, stride)), stride)
+    def _tile(
+        self,
+        f: Function,
+        block: SimpleNamespace,
+        here: SimpleNamespace,
+        tile: Tile,
+        a: StridedRows,
+        row: Index,
+    ) -> None:
+        """Build a tile: its rows of A, the first of which is number `row`, times a panel."""
+        multiply = accumulate_long if self.long else accumulate
+        sums = multiply(
+            f,
+            tile,
+            here.first,
+            a,
+            here.b,
+            block.steps,
+            panel_step=here.step,
+            starts=None if self.packed else here.starts,
+            align=tile.panel_align if self.packed else 4,
+        )
+        self._store(f, block, here, tile, sums, row)
 
-            sums = (accumulate_long if self.long else accumulate)(
-                f,
-                tile,
-                first,
-                rows(at.a, at.a_row),
-                b,
-                block.steps,
-                panel_step=step,
-                starts=None if self.packed else starts,
-                align=4 * self.lanes if self.packed else 4,
-            )
-            self.ending.store(
-                f,
-                tile,
-                sums,
-                rows(out, block.out_row),
-                [rows(each, getattr(block, f"operand{n}_row")) for n, each in enumerate(operands)],
-                columns=columns,
-                starts=starts,
-                spill=spill,
-            )
+    def _tile_of_halves(
+        self,
+        f: Function,
+        block: SimpleNamespace,
+        here: SimpleNamespace,
+        tile: Tile,
+        a: StridedRows,
+        row: Index,
+    ) -> None:
+        """Build what `_tile` does, with sums in memory."""
+        place = sums_memory(f, tile)
+        clear_sums(f, tile, place)
+        accumulate_halves(f, tile, place, a, here.b, block.steps)
+        first = None if self.bias == NO_BIAS else here.first[: tile.vectors]
+        with finished_rows(f, tile, place, here.scales) as (each, sums_of):
+            scale = f.load(F32, f.offset(a.pointer(f, each), f.mul(block.k, 4)))
+            sums = sums_of(scale, first)
+            self._store(f, block, here, replace(tile, rows=1), sums, f.add(row, each))
+
+    def _store(
+        self,
+        f: Function,
+        block: SimpleNamespace,
+        here: SimpleNamespace,
+        tile: Tile,
+        sums: Sequence[Value],
+        row: Index,
+    ) -> None:
+        """Build the ending of a tile whose first row is number `row`."""
+
+        def rows(base: Value, stride: Index) -> StridedRows:
+            return StridedRows(f.offset(base, f.mul(row, stride)), stride)
+
+        self.ending.store(
+            f,
+            tile,
+            sums,
+            rows(here.out, block.out_row),
+            [
+                rows(each, getattr(block, f"operand{number}_row"))
+                for number, each in enumerate(here.operands)
+            ],
+            columns=here.columns,
+            starts=here.starts,
+            spill=here.spill,
+        )
 
     def _first_sums(
         self,
@@ -191,15 +259,35 @@ class TiledProduct(Kernel):
         return found * tile.rows
 
 
+def short_row_bytes(product: str, k: int) -> int:
+    """Return the distance of rows of `k` elements of A in scratch memory, 0 when there are none."""
+    if product == FLOAT32:
+        return 0
+    # Every float16 lies there twice, and the scale comes behind them.
+    return row_bytes(k if product == PAIRS else 2 * (k + 1))
+
+
 def tile_of(
-    target: Target, m: int, n: int, k: int, *, few_rows: bool = False, in_place: bool = False
+    target: Target,
+    m: int,
+    n: int,
+    k: int,
+    *,
+    product: str = FLOAT32,
+    few_rows: bool = False,
+    in_place: bool = False,
 ) -> tuple[int, int]:
     """Return the (rows, vectors) of the register tile that suits a product.
 
     Args:
+        product: see `Tile`.    k: steps.
         few_rows: rows of A lie so that caches hold few of them.
         in_place: B is read where it lies, so wide tiles read longer pieces of its rows.
     """
+    if product == HALVES:
+        # A register has the columns of two vectors.
+        rows, vectors = tile_of(replace(target, lanes=2 * target.lanes), m, n, k)
+        return rows, min(2 * vectors, -(-n // target.lanes))
     wide = _WIDE if target.registers > 16 else _WIDE_FEW_REGISTERS
     if in_place and m in wide:
         return m, min(wide[m], -(-n // target.lanes))
@@ -251,7 +339,7 @@ def blocks_of(tile: Tile, batch: int, m: int, n: int, k: int, tiles: int, panels
     """Return how to share out a product of `tiles` times `panels` register tiles."""
     limit = max(1, _CACHE_BYTES // (4 * tile.rows * k)) if panels > 1 else tiles
     row_blocks, column_blocks = -(-tiles // limit), 1
-    arithmetic = tiles * panels * tile.sums * (k + 4) / _VECTORS_PER_MICROSECOND
+    arithmetic = tiles * panels * tile.instructions * (k + 4) / _VECTORS_PER_MICROSECOND
     time = batch * max(arithmetic, 4 * k * n / _BYTES_PER_MICROSECOND)
     wanted = math.ceil(min(max(time / 1.5, 1), 48) / batch)
     # Every block of rows reads B again, every block of columns A, which may have to be rounded.

@@ -21,7 +21,7 @@ from mnn.codegen.templates import winograd_weights
 from mnn.codegen.templates.convolution import Convolution, operand_fields, operand_rows
 from mnn.codegen.templates.epilogue import Ending
 from mnn.codegen.templates.packing import Panels
-from mnn.codegen.templates.tile import StridedRows, Tile, accumulate_long, zeros
+from mnn.codegen.templates.tile import FLOAT32, StridedRows, Tile, accumulate_long, zeros
 from mnn.codegen.templates.tiled import tile_of
 from mnn.codegen.templates.window import split
 from mnn.codegen.templates.winograd_matrices import (
@@ -80,8 +80,8 @@ def best_size(problem: Convolution) -> int:
     """
     lanes = problem.target.lanes
     pairs = problem.inputs * problem.outputs
-    # Products of bfloat16 pairs, which exist for plain products only, take half of everything.
-    share = 0.5 if problem.pairs else 1.0
+    # Short products, which exist for plain products only, take half of everything.
+    share = 1.0 if problem.product == FLOAT32 else 0.5
     direct = share * 1.05 * problem.work / lanes / 2 + _far(int(share * 36 * pairs))
 
     def cost(size: int) -> float:
