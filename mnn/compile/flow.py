@@ -17,6 +17,7 @@ reshapes never reach the later stages.
 | concat | axis | operands one behind the other |
 | pad | before, value | value around the operand |
 | matmul, conv, conv_transpose, pool, ... | their own | anchors: a kernel template each |
+| conv_int8 | zero, those of conv | an anchor: exact sums of codes times scales plus bias |
 | resize | axes, rule | an anchor: two axes by tables; see `mnn.compile.resizing` |
 | grid_sample, roi_align, crop_and_resize | their own | images read at computed places |
 | grey | weights | (H, W, 3) to (H, W), in OpenCV's arithmetic |
@@ -32,11 +33,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mnn.expr.types import VALUE_LIMIT, TensorType
+
+if TYPE_CHECKING:
+    from mnn.compile.int8 import Codes
 
 __all__ = ["LOOPS", "VIEWS", "Flow", "Value", "same_up_to_ones"]
 
@@ -114,6 +118,8 @@ class Flow:
         self.outputs: list[Value] = []
         self._known: dict[Hashable, Value] = {}
         self._arrays: dict[int, Value] = {}
+        # Values that were made of int8 codes; see `mnn.compile.int8`.
+        self.codes: dict[Value, Codes] = {}
 
     def make(
         self,

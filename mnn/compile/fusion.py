@@ -18,15 +18,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from mnn.compile.flow import LOOPS, VIEWS, Flow, Value, same_up_to_ones
 
 __all__ = ["ANCHORS", "Unit", "fuse", "stored_in_place", "views_of_anchor"]
 
-ANCHORS = frozenset({"matmul", "conv", "conv_transpose", "pool", "resize"})
+ANCHORS = frozenset({"matmul", "conv", "conv_int8", "conv_transpose", "pool", "resize"})
 """Kinds whose kernels can finish their results with elementwise work.
 
-Those of `resize` can also move them and give them another dtype.
+Those of `resize` can also move them and give them another dtype, which `conv_int8` can, too.
 """
+_CONVERTING = frozenset({"resize", "conv_int8"})
 
 _LEAVES = frozenset({"input", "constant"})
 _MEMBER_LIMIT = 48
@@ -237,7 +240,10 @@ def _host(anchor: Value, users: Sequence[Value], unit_of: dict[Value, Unit]) -> 
     if not same_up_to_ones(seen.shape, unit.shape) or not _plain_path(seen, unit):
         unit.reasons.append(f"{anchor.kind} %{anchor.number}: its results are moved first")
         return None
-    if unit.root.dtype != anchor.dtype and anchor.kind != "resize":
+    if anchor.kind == "pool" and anchor.dtype != np.float32:
+        unit.reasons.append(f"{anchor.kind} %{anchor.number}: its results are no float32")
+        return None
+    if unit.root.dtype != anchor.dtype and anchor.kind not in _CONVERTING:
         unit.reasons.append(f"{anchor.kind} %{anchor.number}: the result has another dtype")
         return None
     return unit

@@ -151,7 +151,7 @@ def _conv(value: Value) -> str:
         return "operands have other ranks"
     if x.shape[0] != value.shape[0]:
         return "another number of pictures"
-    if value.kind == "conv":
+    if value.kind in ("conv", "conv_int8"):
         fits = weight.shape[1] * groups == x.shape[1] and weight.shape[0] == value.shape[1]
     else:
         fits = weight.shape[0] == x.shape[1] and weight.shape[1] * groups == value.shape[1]
@@ -213,6 +213,7 @@ _RULES: dict[str, Callable[[Value], str]] = {
     "pad": _pad,
     "matmul": _matmul,
     "conv": _conv,
+    "conv_int8": _conv,
     "conv_transpose": _conv,
     "pool": _pool,
     "resize": _resize,

@@ -63,7 +63,7 @@ def lower(
         weight: constant int8 (channels of out, channels of x / groups, kernel...).
         out: (samples, channels, ...); float32, or what the epilogue's program makes. It must not
             overlap any operand.
-        scale, bias: constant float32, one for each channel of `out`.
+        scale, bias: constants, float32 or float64, one for each channel of `out`.
         stride, dilation, pads, groups: as for `conv.lower`.
         epilogue: its operands broadcast to the shape of `out`.
 
@@ -139,8 +139,8 @@ def _check(
     if not fits or scale.shape != channels or bias.shape != channels:
         raise CodegenError(f"int8 conv: found {shapes}, whose channels do not fit together.")
     found = [str(each.dtype) for each in (x, weight, scale, bias)]
-    if found != ["int8", "int8", "float32", "float32"]:
-        raise CodegenError(f"int8 conv: found {found}, expected codes and float32 numbers.")
+    if found[:2] != ["int8", "int8"] or {*found[2:]} - {"float32", "float64"}:
+        raise CodegenError(f"int8 conv: found {found}, expected codes and floating-point numbers.")
     if not all(each.is_constant for each in (weight, scale, bias)):
         raise CodegenError("int8 conv: weight, scale and bias must be constants.")
 

@@ -34,6 +34,7 @@ __all__ = [
     "add_products",
     "arranged",
     "depth_of",
+    "fits",
     "in_vectors",
     "product_of",
     "starting_sums",
@@ -59,6 +60,11 @@ def depth_of(product: str) -> int:
     return 4 if product in (BYTES, SIGNED) else 2
 
 
+def fits(terms: int) -> bool:
+    """True when sums of so many products are never beyond 32 bits."""
+    return terms * _LARGEST < 1 << 31
+
+
 def starting_sums(weight: Array, zero: int, product: str) -> Array:
     """Return int32 sums to begin with, so that they become those of (code - zero) * weight.
 
@@ -70,7 +76,7 @@ def starting_sums(weight: Array, zero: int, product: str) -> Array:
         CodegenError: sums could leave 32 bits.
     """
     flat = weight.reshape(weight.shape[0], -1).astype(np.int64)
-    if flat.shape[1] * _LARGEST >= 1 << 31:
+    if not fits(flat.shape[1]):
         raise CodegenError(
             f"int8: sums of {flat.shape[1]} products may not fit in 32 bits. Compute in float32."
         )

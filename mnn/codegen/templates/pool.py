@@ -64,7 +64,7 @@ def lower(
         epilogue: applied to the results; operands broadcast to the shape of `out`.
 
     Raises:
-        CodegenError: a maximum of elements that have not 4 or 8 bytes, a mean of other elements
+        CodegenError: a maximum of elements that have not 1, 4 or 8 bytes, a mean of other elements
             than float32 or float64, or an epilogue on other elements than float32.
     """
     _check(x, kind, count, epilogue)
@@ -105,9 +105,10 @@ def _check(x: Tensor, kind: str, count: str, epilogue: Epilogue | None) -> None:
             "'include' or 'exclude'."
         )
     fits = x.dtype.itemsize in (4, 8) and x.dtype.kind in "iuf"
+    fits = fits or (x.dtype.itemsize == 1 and x.dtype.kind in "iu")
     if not fits or (kind == "average" and x.dtype.kind != "f"):
         raise CodegenError(
-            f"pool: found elements of {x.dtype}, expected 4 or 8 bytes, and floats for a mean. "
+            f"pool: found elements of {x.dtype}, expected 1, 4 or 8 bytes, and floats for a mean. "
             "Convert them first."
         )
     if epilogue is not None and x.dtype != np.float32:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mnn.compile import int8
 from mnn.compile.flow import Flow, Value
 from mnn.compile.importers.reductions import mean
 from mnn.compile.importing import Application, imports
@@ -122,11 +123,28 @@ def _conv(flow: Flow, node: Application) -> Value | None:
         "pads": pads,
         "groups": attributes["groups"],
     }
+    made = _conv_of_codes(flow, node, window)
+    if made is not None:
+        return plane.restored(flow, made)
     operands = (plane.x, plane.weight(flow, weight), *bias)
     made = _conv_as_matmul(flow, operands, window, plane.shape) or flow.make(
         "conv", operands, plane.shape, _SINGLE, window
     )
     return plane.restored(flow, made)
+
+
+def _conv_of_codes(flow: Flow, node: Application, window: Mapping[str, Any]) -> Value | None:
+    """Return a convolution of int8 codes with int8 weights, None when it is none of these."""
+    codes = int8.codes_of(flow, node.operand(0))
+    if codes is None:
+        return None
+    found = _operands(flow, node)
+    assert found is not None
+    _, weight, bias = found
+    plane = _Plane(flow, codes.value, node, weight.shape[2:])
+    moved, target = plane.weight(flow, weight), node.importer.target
+    source = int8.Codes(plane.x, codes.scheme)
+    return int8.convolution(flow, target, source, moved, bias, plane.shape, window)
 
 
 def _conv_as_matmul(
@@ -196,6 +214,12 @@ def _pool(flow: Flow, node: Application) -> Value | None:
         "pads": pads,
         "count": attributes.get("count", "exclude"),
     }
+    codes = int8.codes_of(flow, x) if node.name == "max_pool" else None
+    if codes is not None:
+        # The largest code stands for the largest number.
+        plane = _Plane(flow, codes.value, node, attributes["kernel"])
+        found = flow.make("pool", (plane.x,), plane.shape, codes.value.dtype, window)
+        return int8.dequantised(flow, plane.restored(flow, found), codes.scheme)
     return plane.restored(flow, flow.make("pool", (plane.x,), plane.shape, _SINGLE, window))
 
 
