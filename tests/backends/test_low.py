@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite", reason="plans are machine code")
 
+import mnn.expr as F  # noqa: N812
 from mnn import nn
 from mnn.backends import planned, segments, store
 from mnn.backends.compiled import Prepared
@@ -22,6 +24,7 @@ from mnn.codegen.mapping import can_map_code
 from mnn.codegen.target import TARGETS, Target, host_target
 from mnn.codegen.templates.tile import FLOAT32, HALVES
 from mnn.config import config
+from mnn.expr.evaluate import run_graph
 from mnn.nn import remembered
 from mnn.records import replace
 from tests.codegen.accuracy import TYPICAL, emulated_halves, typical_error
@@ -76,11 +79,27 @@ def test_networks(halves: Target, name: str) -> None:
     assert HALVES in products(low)
     assert HALVES not in products(exact)
     assert 0 < typical_error(got, wanted) < ROUNDINGS * TYPICAL[HALVES]
-    # Numbers that float16 does not have: a network whose layers are linear but for ReLU.
-    if name == "cnn_bn":
-        with np.errstate(all="raise"):
-            large = low(x * np.float32(1e6)).read()
-        assert np.isfinite(large).all()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e25])
+def test_networks_of_numbers_that_float16_does_not_have(halves: Target, size: float) -> None:
+    rng = np.random.default_rng(0)
+
+    def convolved(x: Any, outputs: int) -> Any:
+        shape = (outputs, x.shape[1], 3, 3)
+        weight = rng.standard_normal(shape, np.float32) / np.float32(np.sqrt(9 * x.shape[1]))
+        nothing = F.const(np.zeros(outputs, np.float32), [outputs])
+        return F.conv2d(x, F.const(weight, list(shape)), nothing, padding=(1, 1))
+
+    with config.using(lazy=True):
+        x = F.placeholder([1, 8, 16, 16], F.NCHW)
+        module = nn.load_module([x], [convolved(F.relu(convolved(x, 40)), 33)], False)
+    given = rng.standard_normal((1, 8, 16, 16), np.float32) * np.float32(size)
+    wanted, got = (
+        run_graph(module._graph, [given], precision=precision)[0].astype(np.float64) / size
+        for precision in ("normal", "low")
+    )
+    assert 0 < typical_error(got, wanted) < ROUNDINGS * TYPICAL[HALVES]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

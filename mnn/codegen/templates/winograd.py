@@ -155,7 +155,8 @@ class _Plan:
         kernel = WinogradKernel(FUSED, self.size, self.tile, self.panels.tail, far, problem.ending)
         what = f"winograd {self.size}, {self.count} tiles"
         if self.blocks >= _ITEMS or self.panels.panels == 1:
-            slots = self._slots(Pointer(Buffer(64, name="unused")), self.panels.panels)
+            # Tiles stay in scratch memory; the address of room for them is not used.
+            slots = self._slots(problem.out.pointer, self.panels.panels)
             scratch = zeros + table + tiles + products
             return [problem.call(kernel, slots, self.blocks, what, scratch)]
         room = Pointer(Buffer(self.blocks * tiles, name="winograd tiles"))
