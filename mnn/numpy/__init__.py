@@ -12,15 +12,12 @@ from mnn.expr.var import Var as ndarray  # noqa: N813 - NumPy's name
 from mnn.numpy import attributes, inplace, methods, protocols, raw
 from mnn.numpy.aliases import *
 from mnn.numpy.arranging import *
-from mnn.numpy.choosing import *
 from mnn.numpy.conversion import *
 from mnn.numpy.creation import *
 from mnn.numpy.elementary import *
 from mnn.numpy.elementwise import *
 from mnn.numpy.indexing import *
 from mnn.numpy.manipulation import *
-from mnn.numpy.nan import *
-from mnn.numpy.ordering import *
 from mnn.numpy.orders import *
 from mnn.numpy.padding import *
 from mnn.numpy.products import *
@@ -28,24 +25,29 @@ from mnn.numpy.ranges import *
 from mnn.numpy.reductions import *
 from mnn.numpy.running import *
 from mnn.numpy.searching import *
-from mnn.numpy.sets import *
+from mnn.numpy.shortcuts import *
 from mnn.numpy.triangles import *
 from mnn.numpy.types import *
 from mnn.numpy.ufuncs import *
 from mnn.numpy.weights import *
 
 if TYPE_CHECKING:
-    from mnn.numpy import fft, linalg, random, testing
+    from mnn.numpy import fft, linalg, polynomial, random, testing
+    from mnn.numpy.calculus import *
     from mnn.numpy.calling import *
+    from mnn.numpy.choosing import *
     from mnn.numpy.contraction import *
     from mnn.numpy.files import *
     from mnn.numpy.grids import *
+    from mnn.numpy.histograms import *
     from mnn.numpy.iteration import *
+    from mnn.numpy.nans import *
+    from mnn.numpy.ordering import *
+    from mnn.numpy.polynomials import *
     from mnn.numpy.printing import *
-from mnn.numpy.calculus import *
-from mnn.numpy.histograms import *
-from mnn.numpy.statistics import *
-from mnn.numpy.windows import *
+    from mnn.numpy.sets import *
+    from mnn.numpy.statistics import *
+    from mnn.numpy.windows import *
 
 __all__ = [
     "False_",
@@ -376,6 +378,17 @@ __all__ = [
     "pi",
     "piecewise",
     "place",
+    "poly",
+    "poly1d",
+    "polyadd",
+    "polyder",
+    "polydiv",
+    "polyfit",
+    "polyint",
+    "polymul",
+    "polynomial",
+    "polysub",
+    "polyval",
     "positive",
     "pow",
     "power",
@@ -407,6 +420,7 @@ __all__ = [
     "rint",
     "roll",
     "rollaxis",
+    "roots",
     "rot90",
     "round",
     "row_stack",
@@ -492,6 +506,7 @@ __all__ = [
     "unstack",
     "unwrap",
     "ushort",
+    "vander",
     "var",
     "vdot",
     "vecdot",

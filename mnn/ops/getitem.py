@@ -10,7 +10,7 @@ import numpy as np
 from mnn.config import config
 from mnn.errors import IndexRangeError, ShapeError
 from mnn.expr.memory import share
-from mnn.expr.modes import should_record
+from mnn.expr.modes import recorders, should_record
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
 from mnn.ops.attach import attach_method
@@ -35,6 +35,8 @@ from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
 __all__ = ["getitem", "getitem_parts", "put_like"]
 
 Array = np.ndarray[Any, Any]
+
+_PLAIN = frozenset((int, slice, type(None), type(Ellipsis)))
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -113,6 +115,24 @@ def getitem(x: Var, index: Any) -> Var:
         IndexRangeError: an index is out of range or of a wrong type.
         DTypeError: a slice bound is no int.    ShapeError: a slice step is 0.
     """
+    value = x._value
+    if (
+        value is not None
+        and (
+            type(index) in _PLAIN or (type(index) is tuple and _PLAIN.issuperset(map(type, index)))
+        )
+        and not config.lazy
+        and not recorders.count
+        and value.size < config.pending_elements
+        and x._ref is None
+    ):
+        try:
+            part = value[index]
+        except (IndexError, ValueError):
+            pass  # the type rule knows better why
+        else:
+            return Var(part if type(part) is np.ndarray else np.asarray(part), x._format)
+    value = None  # what waits must be the only one that knows the array
     if should_record():
         x, index = _cut_at_variable_bounds(x, index)
     elif x._value is not None and x._ref is None:
