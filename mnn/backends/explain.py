@@ -11,7 +11,7 @@ from mnn.compile.explain import Explanation, explained
 from mnn.compile.pipeline import Signature
 from mnn.errors import GraphError, ShapeError
 from mnn.expr.graph import Graph
-from mnn.expr.node import Node, walk
+from mnn.expr.node import Node, Ref, walk
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
 
@@ -22,9 +22,10 @@ def explain(target: Any, *inputs: Any) -> Explanation:
     """Return which kernels compute a value or a model, their memory, and why fusion stopped.
 
     Args:
-        target: a recorded Var, or a module loaded from a file.
+        target: a recorded Var, one whose value is pending, a module loaded from a file, or a
+            function from `mnn.numpy.compile`.
         inputs: for a module, arrays (or Vars) of the shapes it shall be explained for; by default
-            the shapes it declares.
+            the shapes it declares. For a function, its arguments.
 
     Returns:
         An `Explanation`: print it, or read its `units`.
@@ -42,11 +43,15 @@ def explain(target: Any, *inputs: Any) -> Explanation:
     """
     if isinstance(target, Var):
         return _of_var(target)
-    graph = getattr(target, "_graph", None)
+    graph_of = getattr(target, "graph", None)
+    if callable(graph_of):
+        graph, inputs = graph_of(*inputs), ()
+    else:
+        graph = getattr(target, "_graph", None)
     if not isinstance(graph, Graph):
         raise GraphError(
-            f"explain: found {type(target).__name__}, expected a recorded Var or a module from "
-            "nn.load_module_from_file."
+            f"explain: found {type(target).__name__}, expected a Var that is not computed yet, a "
+            "module from nn.load_module_from_file, or a function from mnn.numpy.compile."
         )
     prepared: Prepared = graph.plan("compiled", Prepared)
     given: Signature = tuple(_argument(node, inputs, n) for n, node in enumerate(graph.inputs))
@@ -57,6 +62,8 @@ def explain(target: Any, *inputs: Any) -> Explanation:
 
 def _of_var(var: Var) -> Explanation:
     ref = var._ref
+    if ref is None and var._value is None:
+        ref = Ref(var._pending, 0)
     if ref is None or ref.node.is_leaf:
         raise GraphError(
             "explain: this Var holds its value already, so nothing is left to compute. Record the "

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mnn.numpy.calculus import *
     from mnn.numpy.calling import *
     from mnn.numpy.choosing import *
+    from mnn.numpy.compiling import *
     from mnn.numpy.contraction import *
     from mnn.numpy.files import *
     from mnn.numpy.grids import *
@@ -137,6 +138,7 @@ __all__ = [
     "clip",
     "clongdouble",
     "column_stack",
+    "compile",
     "common_type",
     "complex64",
     "complex128",

@@ -11,10 +11,13 @@ from mnn.numpy.absent import EXTENDED, reason
 
 __all__ = ["SUBMODULES", "find"]
 
-SUBMODULES = ("fft", "linalg", "random", "testing")
+SUBMODULES = ("fft", "linalg", "polynomial", "random", "testing")
 
 _NAMES = {
+    "calculus": ("diff", "ediff1d", "gradient", "interp", "unwrap"),
     "calling": ("apply_along_axis", "apply_over_axes", "frompyfunc", "vectorize"),
+    "choosing": ("choose", "compress", "extract", "piecewise", "place", "put", "putmask", "select"),
+    "compiling": ("compile",),
     "contraction": ("einsum", "einsum_path"),
     "files": (
         "fromfile",
@@ -28,7 +31,43 @@ _NAMES = {
         "savez_compressed",
     ),
     "grids": ("c_", "index_exp", "mgrid", "ogrid", "r_", "s_"),
+    "histograms": (
+        "bincount",
+        "digitize",
+        "histogram",
+        "histogram2d",
+        "histogram_bin_edges",
+        "histogramdd",
+    ),
     "iteration": ("broadcast", "flatiter", "ndenumerate", "ndindex", "nditer", "nested_iters"),
+    "nans": (
+        "nanargmax",
+        "nanargmin",
+        "nancumprod",
+        "nancumsum",
+        "nanmax",
+        "nanmean",
+        "nanmin",
+        "nanprod",
+        "nanstd",
+        "nansum",
+        "nanvar",
+    ),
+    "ordering": ("lexsort", "msort", "sort_complex", "trim_zeros"),
+    "polynomials": (
+        "poly",
+        "poly1d",
+        "polyadd",
+        "polyder",
+        "polydiv",
+        "polyfit",
+        "polyint",
+        "polymul",
+        "polysub",
+        "polyval",
+        "roots",
+        "vander",
+    ),
     "printing": (
         "array2string",
         "array_repr",
@@ -44,6 +83,21 @@ _NAMES = {
         "show_config",
         "show_runtime",
     ),
+    "sets": (
+        "in1d",
+        "intersect1d",
+        "isin",
+        "setdiff1d",
+        "setxor1d",
+        "union1d",
+        "unique",
+        "unique_all",
+        "unique_counts",
+        "unique_inverse",
+        "unique_values",
+    ),
+    "statistics": ("convolve", "corrcoef", "correlate", "cov"),
+    "windows": ("bartlett", "blackman", "hamming", "hanning", "kaiser"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
