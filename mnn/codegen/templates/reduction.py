@@ -179,13 +179,18 @@ class Reduction:
 
     def _better(self, best: State, later: State) -> State:
         """Return the state of the extreme; NaN is more extreme than numbers, the first one wins."""
-        f, k = self.function, self.body(lanes_of(best[0].type))
+        f, lanes = self.function, lanes_of(best[0].type)
+        k = self.body(lanes)
         (value, place), (new, new_place) = best, later
-        order = "le" if self.name == "argmax" else "ge"
-        better = k.bits("bitwise_not", k.compare(order, new, value))
+        better = k.compare("gt" if self.name == "argmax" else "lt", new, value)
+        made = k.pick(better, new, value)
         if self.compute.kind == "f":
-            better = f.both(better, k.compare("eq", value, value))
-        return [f.select(better, new, value), f.select(better, new_place, place)]
+            # Whatever a NaN looks like, it becomes one and the same. So bits tell whether the
+            # extreme is another one, and the next turn need not wait for a comparison.
+            made = k.pick(k.compare("ne", new, new), k.const(np.nan), made)
+            whole = Body(f, lanes, np.dtype(f"i{self.compute.itemsize}"))
+            better = whole.compare("ne", k.integers(made), k.integers(value))
+        return [made, f.select(better, new_place, place)]
 
     def settle(self, lasting: State, local: State) -> State:
         """Return the lasting state with a local one added (Knuth's exact difference)."""
