@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mnn.numpy import ufuncs as _ufuncs
+from mnn.numpy.elementwise import round as round_
 
 if TYPE_CHECKING:
     acos: Any
@@ -31,6 +32,7 @@ __all__ = [
     "bitwise_left_shift",
     "bitwise_right_shift",
     "pow",
+    "round_",
 ]
 
 for _alias, _name in {

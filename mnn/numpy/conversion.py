@@ -38,6 +38,7 @@ __all__ = [
     "asscalar",
     "bmat",
     "copyto",
+    "fill",
     "frombuffer",
     "fromiter",
     "fromstring",
@@ -213,6 +214,20 @@ def _fitting(value: Var, dst: Var) -> Var:
     if extra > 0 and all(size == 1 for size in value.shape[:extra]):
         return reshape(value, value.shape[extra:], copy_zero=False)
     return value
+
+
+def fill(a: Any, value: Any) -> None:
+    """Write one number to every element of a Var in place.
+
+    Raises:
+        DTypeError: `a` is no Var.    ShapeError: `value` is not one number.
+    """
+    number = array_of(value, "fill")
+    if not isinstance(a, Var):
+        raise DTypeError(f"fill: found {type(a).__name__}, expected a Var.")
+    if number.size != 1:
+        raise ShapeError(f"fill: found shape {number.shape}, expected one number.")
+    a[...] = number.reshape(())
 
 
 # --- foreign data --------------------------------------------------------------------------------

@@ -41,7 +41,11 @@ __all__ = [
 
 def _transformed(function: Callable[..., Any], a: Any, out: Any, *arguments: Any) -> Var:
     """Return what NumPy's function makes of an array, written to `out` if one is given."""
-    result: Var = computed(function, floating(a, function.__name__), *arguments)
+    numbers = floating(a, function.__name__)
+    result: Var = computed(function, numbers, *arguments)
+    if not numbers.size and result.size:
+        # NumPy does not fill what no number reaches.
+        result = Var(_np.zeros(result.shape, result.dtype))
     if isinstance(out, Var) and not _np.can_cast(result.dtype, out.dtype, "same_kind"):
         raise DTypeError(
             f"{function.__name__}: out has dtype {out.dtype}, expected {result.dtype}."
@@ -196,6 +200,8 @@ def _rolled(x: Any, axes: Any, forward: bool) -> Var:
         axes = tuple(range(var.ndim))
     places = (axes,) if isinstance(axes, (int, _np.integer)) else tuple(axes)
     if not places:
+        if not var.ndim:
+            raise ShapeError("fftshift: found an array without dimensions.")
         return var
     halves = [int(var.shape[axis]) // 2 for axis in places]
     return roll(var, tuple(each if forward else -each for each in halves), places)

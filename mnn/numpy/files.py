@@ -10,7 +10,6 @@ import contextlib
 import os
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from mnn.expr.dtypes import as_dtype, default_float, default_int
 from mnn.expr.var import Var
 from mnn.numpy.conversion import text_numbers
 from mnn.numpy.creation import _check_like, _dtype, _shape
+from mnn.numpy.npy import damage_of, read_array, read_header
 from mnn.ops.operands import array_of
 
 __all__ = [
@@ -38,8 +38,6 @@ __all__ = [
     "tofile",
 ]
 
-_DAMAGE = (ValueError, EOFError, KeyError, SyntaxError, zipfile.BadZipFile, zlib.error)
-
 
 def _refuse_pickle(name: str, allow_pickle: Any) -> None:
     if allow_pickle:
@@ -54,9 +52,11 @@ def _replacing(file: Any, suffix: str = "") -> Iterator[Any]:
     if not isinstance(file, (str, os.PathLike)):
         yield file
         return
-    path = Path(file)
-    if suffix and not path.name.endswith(suffix):
-        path = path.with_name(path.name + suffix)
+    path = _target(file, suffix)
+    if path.exists() and not path.is_file():
+        with path.open("wb") as stream:  # a device or a pipe
+            yield stream
+        return
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -67,6 +67,14 @@ def _replacing(file: Any, suffix: str = "") -> Iterator[Any]:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+def _target(file: Any, suffix: str = "") -> Path:
+    """Return the path of the file to write, behind links."""
+    path = Path(file)
+    if suffix and not path.name.endswith(suffix):
+        path = path.with_name(path.name + suffix)
+    return Path(os.path.realpath(path))
 
 
 def _take_mode(name: str, path: Path) -> None:
@@ -134,16 +142,21 @@ class NpzFile(Mapping[str, Var]):
         files: the names.
     """
 
-    def __init__(self, source: Any, name: str) -> None:
+    def __init__(self, source: zipfile.ZipFile, name: str, max_header_size: int = 10000) -> None:
         self._source = source
         self._name = name
-        self.files: list[str] = source.files
+        self._limit = max_header_size
+        self._members = {each.removesuffix(".npy"): each for each in source.namelist()}
+        self.files = list(self._members)
 
     def __getitem__(self, key: str) -> Var:
-        if key not in self._source:
+        member = self._members.get(key.removesuffix(".npy"))
+        if member is None:
             raise KeyError(f"{key!r} is not in {self._name}, which has {self.files}.")
-        with _damage(self._name):
-            return Var(array_of(self._source[key], "load"))
+        with damage_of(self._name):
+            size = self._source.getinfo(member).file_size
+            with self._source.open(member) as stream:
+                return Var(read_array(stream, size, self._limit))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.files)
@@ -165,15 +178,12 @@ class NpzFile(Mapping[str, Var]):
         self._source.close()
 
 
-@contextlib.contextmanager
-def _damage(name: str) -> Iterator[None]:
-    """Raise FormatError for whatever NumPy says about a file that is not right."""
-    try:
-        yield
-    except _DAMAGE as error:
-        raise FormatError(
-            f"load: {name} is no array file, or is damaged ({error}). Write it anew with save()."
-        ) from error
+def _rest(stream: Any) -> int:
+    """Return the bytes from here to the end of a file."""
+    here = stream.tell()
+    end: int = stream.seek(0, os.SEEK_END)
+    stream.seek(here)
+    return end - here
 
 
 def load(
@@ -198,15 +208,28 @@ def load(
         FormatError: the file is damaged, or of another format.    OSError: it cannot be read.
     """
     _refuse_pickle("load", allow_pickle)
-    name = os.fspath(file) if isinstance(file, (str, os.PathLike)) else repr(file)
     if mmap_mode not in (None, "r", "r+", "w+", "c"):
         raise ShapeError(f"load: mmap_mode is {mmap_mode!r}, expected 'r', 'r+', 'w+' or 'c'.")
-    with _damage(str(name)):
-        read: Any = _np.load
-        found = read(file, mmap_mode=mmap_mode, max_header_size=max_header_size)
-        if isinstance(found, _np.ndarray):
-            return Var(array_of(found, "load"))
-        return NpzFile(found, str(name))
+    is_path = isinstance(file, (str, os.PathLike))
+    name = os.fspath(file) if is_path else repr(file)
+    stream = open(file, "rb") if is_path else file  # noqa: SIM115 - closed below
+    try:
+        with damage_of(name):
+            start = stream.read(4)
+            stream.seek(-len(start), os.SEEK_CUR)
+            if start[:2] == b"PK":
+                archive = zipfile.ZipFile(file if is_path else stream)
+                return NpzFile(archive, name, max_header_size)
+            if mmap_mode is None:
+                return Var(read_array(stream, _rest(stream), max_header_size))
+            if not is_path:
+                raise FormatError("only the file of a path can be mapped")
+            shape, fortran, dtype = read_header(stream, _rest(stream), max_header_size)
+            order = "F" if fortran else "C"
+            return memmap(file, dtype, mmap_mode, stream.tell(), shape, order)
+    finally:
+        if is_path:
+            stream.close()
 
 
 def memmap(
@@ -311,14 +334,14 @@ def savetxt(
         encoding: of the text.
 
     Raises:
-        ValueError: other dimensions, or formats that do not fit.
+        ValueError: other dimensions.    AttributeError: not one format for each column.
     """
     array = array_of(X, "savetxt")
     options = (fmt, delimiter, newline, header, footer, comments, encoding)
-    if not isinstance(fname, (str, os.PathLike)):
+    path = _target(fname) if isinstance(fname, (str, os.PathLike)) else None
+    if path is None or (path.exists() and not path.is_file()):
         _np.savetxt(fname, array, *options)
         return
-    path = Path(fname)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         # NumPy goes by the end of the name.
         written = Path(folder, path.name)
@@ -446,7 +469,7 @@ def genfromtxt(
     """
     _check_like("genfromtxt", like)
     if names or usemask:
-        raise UnsupportedError("genfromtxt: arrays have neither named fields nor masks.")
+        raise UnsupportedError("genfromtxt: arrays have neither fields with names nor masks.")
     read: Any = _np.genfromtxt
     found = read(
         fname,

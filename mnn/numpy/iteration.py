@@ -150,8 +150,9 @@ class ndenumerate:  # noqa: N801 - NumPy's name
 
 
 class nditer:  # noqa: N801 - NumPy's name
-    """NumPy's general iterator over several arrays at once, which gives Vars.
+    """NumPy's general iterator over several arrays at once.
 
+    What it gives are NumPy arrays on the elements, so that `x[...] = 1` writes them in any mode.
     Elements of Vars with the flags "readwrite" or "writeonly" are written in place: of a computed
     Var at once, of a recorded one when the iterator is closed.
 
@@ -236,12 +237,13 @@ class nditer:  # noqa: N801 - NumPy's name
     @property
     def itviews(self) -> tuple[Any, ...]:
         """The arrays in the order in which they are walked."""
-        return tuple(wrapped(each) for each in self._source.itviews)
+        found: tuple[Any, ...] = self._source.itviews
+        return found
 
     @property
     def value(self) -> Any:
         """The elements that the iterator is at."""
-        return wrapped(self._source.value)
+        return self._source.value
 
     @property
     def multi_index(self) -> tuple[int, ...]:
@@ -278,12 +280,11 @@ class nditer:  # noqa: N801 - NumPy's name
 
     def __next__(self) -> Any:
         try:
-            found = next(self._source)
+            return next(self._source)
         except StopIteration:
             for var, array in self._recorded:
                 var[...] = array
             raise
-        return wrapped(found)
 
     def __enter__(self) -> nditer:
         self._source.__enter__()
@@ -296,7 +297,7 @@ class nditer:  # noqa: N801 - NumPy's name
         return len(self._source)
 
     def __getitem__(self, place: Any) -> Any:
-        return wrapped(self._source[place])
+        return self._source[place]
 
     def __setitem__(self, place: Any, value: Any) -> None:
         self._source[place] = plain(value)

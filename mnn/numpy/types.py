@@ -209,9 +209,7 @@ def result_type(*arrays_and_dtypes: Any) -> _np.dtype[Any]:
             strong.append(array_of(each, "result_type").dtype)
         else:
             strong.append(_type_of(each))
-    if not strong:
-        return _np.result_type(*(python_scalar_dtype(each) for each in numbers))
-    found = _np.result_type(*strong)
+    found = _np.result_type(*strong) if strong else python_scalar_dtype(numbers[0])
     for each in numbers:
         found = weak_result(found, each)
     return found

@@ -220,6 +220,10 @@ def test_names_of_the_reference() -> None:
     assert mnp.asfarray([1, 2], "f8").dtype == np.float64
     assert mnp.asfarray([1, 2], "i4").dtype == np.float32
     assert mnp.asscalar([[7]]) == 7
+    filled = mnp.zeros((2, 2))
+    mnp.fill(filled, 3)
+    np.testing.assert_array_equal(filled, 3)
+    np.testing.assert_array_equal(mnp.round_([1.26], 1), np.float32([1.3]))
     with pytest.raises(ValueError, match="one element"):
         mnp.asscalar([1, 2])
     for function in (mnp.asmatrix, mnp.mat, mnp.matrix):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as _np
 from numpy import random as _random
 
-from mnn.errors import DTypeError
 from mnn.expr.dtypes import as_dtype
 from mnn.expr.dtypes import dtype as _member
 from mnn.expr.var import Var
@@ -54,11 +53,6 @@ def call(source: Any, name: str, arguments: Sequence[Any], options: dict[str, An
     method = getattr(source, name)
     if not isinstance(out, Var):
         return wrapped(method(*given, **named))
-    if name != "permuted" and out.dtype != named.get("dtype", _np.float64):
-        raise DTypeError(
-            f"{name}: out has dtype {out.dtype}, expected {named.get('dtype', 'float64')}. "
-            "Pass dtype= too."
-        )
     named["out"] = out._array().copy()
     out[...] = method(*given, **named)
     return out
