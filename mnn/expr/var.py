@@ -13,7 +13,9 @@ from mnn.errors import DTypeError, GraphError, ShapeError
 from mnn.expr.enums import data_format
 from mnn.expr.enums import data_format as Format  # noqa: N812 - Var has a property of that name
 from mnn.expr.evaluate import evaluate
+from mnn.expr.exchange import dlpack
 from mnn.expr.live import live_vars, register
+from mnn.expr.locks import refuse_locked
 from mnn.expr.memory import about_to_write, is_unchanging
 from mnn.expr.node import CONST, INPUT, TRAINABLE, Cell, Node, Ref, leaf
 from mnn.expr.ownership import compute_owned, counts, is_read_once
@@ -207,6 +209,7 @@ class Var:
         if array.flags.writeable:
             about_to_write(array)
             return array
+        refuse_locked(array)
         cell = self._ref.node.cell if self._ref is not None else None
         own: Array = array.copy()
         if cell is None:
@@ -238,6 +241,7 @@ class Var:
                 about_to_write(array)
                 array[...] = new
             else:
+                refuse_locked(array)
                 self._value = new
             return
         from mnn.expr.rewire import retype
@@ -377,11 +381,15 @@ class Var:
         """Relabel the meaning of the dimensions, like `set_order`."""
         self.set_order(format)
 
-    def resize(self, shape: Sequence[int]) -> None:
+    def resize(self, shape: Any, *sizes: int, refcheck: bool = True) -> None:
         """Change the shape of an input or constant; results computed from it follow.
 
         Data of equal element count is kept, otherwise an input needs a new `write` and a constant
         keeps what fits and is zero beyond.
+
+        Args:
+            shape, sizes: one sequence of ints, or the ints.
+            refcheck: accepted for compatibility; views that other Vars hold keep the old memory.
 
         Raises:
             GraphError: this Var is the result of a recorded operation.
@@ -390,7 +398,7 @@ class Var:
         """
         from mnn.expr.rewire import resize
 
-        resize(self, shape)
+        resize(self, shape if isinstance(shape, (list, tuple)) else (int(shape), *sizes))
 
     # --- Python protocols ------------------------------------------------------------------------
 
@@ -411,8 +419,15 @@ class Var:
             about_to_write(array)
         return array
 
-    def __dlpack__(self, **options: Any) -> Any:
-        return self.read().__dlpack__(**options)
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: Any = None,
+        dl_device: Any = None,
+        copy: Any = None,
+    ) -> Any:
+        return dlpack(self, stream, max_version, dl_device, copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)

@@ -9,7 +9,7 @@ import numpy as _np
 from mnn.errors import DTypeError
 from mnn.expr.dtypes import default_float
 from mnn.expr.var import Var
-from mnn.numpy.hosting import computed
+from mnn.numpy.hosting import at_once, computed
 from mnn.numpy.reductions import stored
 from mnn.ops import elementary as _elementary
 from mnn.ops.arithmetic import atan2 as _atan2
@@ -138,13 +138,17 @@ def _infinite_operand(x: Any, name: str) -> Var:
 
 
 def real(val: Any) -> Var:
-    """Return the real part, an array of its own."""
+    """Return the real part; of a computed array, a view of its memory."""
+    if isinstance(val, Var) and at_once(val):
+        return Var(val._array().real, val.data_format)
     result: Var = _elementary.real_part(val)
     return result
 
 
 def imag(val: Any) -> Var:
-    """Return the imaginary part, an array of its own; 0 for real numbers."""
+    """Return the imaginary part; of a computed array, a view of its memory; 0 for real numbers."""
+    if isinstance(val, Var) and val.dtype.kind == "c" and at_once(val):
+        return Var(val._array().imag, val.data_format)
     result: Var = _elementary.imaginary(val)
     return result
 
