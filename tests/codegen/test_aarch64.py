@@ -23,10 +23,12 @@ from mnn.compile.resizing import PictureScaling
 from mnn.ops.spec import all_specs
 from mnn.records import dataclass
 from tests.codegen import (
+    integers,
     test_attention,
     test_bodies,
     test_colour,
     test_float16,
+    test_int8,
     test_mathematics,
     test_nms,
     test_pool,
@@ -308,6 +310,16 @@ def test_convolutions_of_float16(
 @pytest.mark.parametrize("sizes", [(2, 40, 64, 64, 64), (1, 9, 33, 32, 17), (3, 20, 2200, 64, 70)])
 def test_attention_of_float16(sizes: tuple[int, ...]) -> None:
     test_float16.test_attention(halves_of_neon(), sizes, causal=True)
+
+
+@pytest.mark.parametrize("target", ["neon", integers.DOTS])
+def test_convolutions_of_int8(target: str) -> None:
+    for shape, kernel, outputs, options in test_int8.WINDOWS[:6]:
+        integers.check(shape, kernel, outputs, target, **options)
+    for shape, kernel, options in test_int8.DEPTHWISE[1:5]:
+        options = {**options, "groups": shape[1]}
+        for ending in ("codes", "residual"):
+            integers.check(shape, kernel, shape[1], target, ending=ending, **options)
 
 
 @pytest.mark.parametrize("size", SIZES)
