@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("llvmlite", reason="code generation needs llvmlite")
 
@@ -31,7 +33,7 @@ from tests.codegen.accuracy import (
 )
 from tests.codegen.convolving import check, labels
 from tests.codegen.running import Array, Runner, filled, run
-from tests.codegen.test_gemm import TAILS, Case, placed, plain_case
+from tests.codegen.test_gemm import TAILS, Case, cases, placed, plain_case
 
 X86 = ("avx512", "avx2")
 ONE = ((1, 1), (1, 1))
@@ -90,6 +92,22 @@ def test_products(target: str, b_is: str, size: tuple[int, int, int]) -> None:
     whole = computed(case, emulated_halves(target))
     judge(case, whole)
     np.testing.assert_array_equal(computed(case, emulated_halves(target), chunk=1), whole)
+
+
+@pytest.mark.parametrize("target", X86)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(case=cases(tails=()), chunk=st.sampled_from([0, 0, 1]))
+def test_products_of_any_layout(target: str, case: Case, chunk: int) -> None:
+    """Those that are not worth it stay products of float32."""
+    chosen = emulated_halves(target)
+    calls = gemm.lower(case.a, case.b, case.out, chosen, bias=case.bias, low=True)
+    runner = Runner(calls, chosen)
+    for tensor, array in case.values:
+        if not tensor.is_constant and tensor.size:
+            runner.view(tensor)[...] = array
+    runner.run(chunk)
+    sums, size = case.accumulated()
+    assert np.all(np.abs(runner.view(case.out) - sums) <= WORST[HALVES] * size)
 
 
 @pytest.mark.parametrize("target", X86)

@@ -188,8 +188,8 @@ def plain_case(
 
 
 @st.composite
-def cases(draw: Any) -> Case:
-    """Products of any layout."""
+def cases(draw: Any, tails: Sequence[str] = tuple(TAILS)) -> Case:
+    """Products of any layout, most with one of the epilogues when there are `tails`."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     sizes = st.one_of(st.integers(0, 5), st.integers(1, 40), st.sampled_from([16, 32, 49, 64, 96]))
     m, k, n = draw(sizes), draw(sizes), draw(sizes)
@@ -219,7 +219,7 @@ def cases(draw: Any) -> Case:
     if draw(st.booleans()):
         bias = tensor((n,), draw(st.sampled_from([INPUT, CONSTANT])))
     epilogue = None
-    name = draw(st.sampled_from(["none", "none", *TAILS]))
+    name = draw(st.sampled_from(["none", "none", *tails]))
     dtype: Any = FLOAT
     if name != "none":
         tail = TAILS[name]

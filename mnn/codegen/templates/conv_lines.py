@@ -14,7 +14,14 @@ import numpy as np
 
 from mnn.codegen.body import Body
 from mnn.codegen.builder import F32, Function, Index, Value, vector
-from mnn.codegen.templates.float16 import A_TOP, across, largest, scale_to, store_halves
+from mnn.codegen.templates.float16 import (
+    A_TOP,
+    across,
+    largest,
+    no_magnitude,
+    scale_to,
+    store_halves,
+)
 from mnn.codegen.templates.tile import HALVES, PAIRS
 from mnn.records import dataclass
 
@@ -64,14 +71,14 @@ class InputRows:
     def _scale(self) -> Value:
         """Return the scale of everything that is copied; keep its inverse."""
         f, a = self.f, self.a
-        k = Body(f, f.target.lanes, _FLOAT)
-        held = f.keep("largest", 4 * k.lanes)
-        f.store(k.const(0.0), held, align=64)
+        none = no_magnitude(f.target.lanes)
+        held = f.keep("largest", f.target.vector_bytes)
+        f.store(none, held, align=64)
         with self._rows() as (_, first, last, source), self._pieces(f.sub(last, first)) as piece:
             read = f.offset(source, f.mul(piece[0], a.xw))
-            found = largest(f, read, f.div(piece[1], 4), f.load(k.type, held, align=64))
+            found = largest(f, read, f.div(piece[1], 4), f.load(none.type, held, align=64))
             f.store(found, held, align=64)
-        scale = scale_to(f, across(f, f.load(k.type, held, align=64)), A_TOP)
+        scale = scale_to(f, across(f, f.load(none.type, held, align=64)), A_TOP)
         f.store(scale.inverse, a.scale)
         return scale.factor
 
