@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ _SMALL_USES = 3
 # What making a plan costs, in seconds, and what NumPy takes for one element of one operator.
 _PATIENCE = 0.03
 _NUMPY_ELEMENT = 5e-10
+_SORT_WEIGHT = 100
 
 
 class CompiledBackend:
@@ -75,6 +76,17 @@ class CompiledBackend:
             _explain_failure(problem)
             return self.reference.run(nodes, outputs, known)
 
+    def ready(
+        self, nodes: Sequence[Node], outputs: Sequence[Ref], known: Mapping[Node, Sequence[Array]]
+    ) -> tuple[Callable[[Sequence[Array], int], list[Array]], list[Node]] | None:
+        """Return the plan that computed work like this last; see `mnn.expr.evaluate.Executor`."""
+        graph = Recorded(nodes, outputs)
+        if graph.lasting:
+            return None
+        return self._structures.find(graph).ready(
+            graph, known, low=host_target().shortens(config.precision)
+        )
+
     @property
     def constant_bytes(self) -> int:
         """Memory of constants that plans of recorded graphs hold."""
@@ -102,7 +114,8 @@ def _numpy_seconds(nodes: Sequence[Node]) -> float:
     """Return about how long NumPy takes for nodes of known sizes."""
     total = 0
     for node in nodes:
-        total += math.prod(node.types[0].sizes)
+        weight = _SORT_WEIGHT if getattr(node.operation, "family", "") == "sort" else 1
+        total += weight * math.prod(node.types[0].sizes)
         for ref in node.inputs:
             if ref is not None:
                 total += math.prod(ref.node.types[ref.port].sizes)

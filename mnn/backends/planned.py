@@ -6,7 +6,7 @@ All others go to the compiling backend, which is imported when one comes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +44,12 @@ class PlannedBackend:
     ) -> list[Array]:
         """Return `outputs`; see `mnn.expr.evaluate.Executor`."""
         return self._compiler().run(nodes, outputs, known, patient=patient)
+
+    def ready(
+        self, nodes: Sequence[Node], outputs: Sequence[Ref], known: Mapping[Node, Sequence[Array]]
+    ) -> tuple[Callable[[Sequence[Array], int], list[Array]], list[Node]] | None:
+        """Return a plan that computes work like this; see `mnn.expr.evaluate.Executor`."""
+        return self._compiler().ready(nodes, outputs, known)
 
     def run_graph(
         self, graph: Graph, arrays: Sequence[Array], *, threads: int, precision: str

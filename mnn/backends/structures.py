@@ -154,6 +154,26 @@ class Structure:
                 return segment, arrays
             self._fixed = fixed | wanted
 
+    def ready(
+        self, graph: Recorded, known: Known, *, low: bool
+    ) -> tuple[Callable[[Sequence[Array], int], list[Array]], list[Node]] | None:
+        """Return the plan for a graph of this structure, and the nodes whose arrays it takes.
+
+        None when there is none yet, or it is not the whole: values decide about sizes, or some
+        steps may refuse values.
+        """
+        if self._fixed:
+            return None
+        held = self._segments.get((self._fixed, (), _UNBOUND))
+        if held is None:
+            return None
+        given = [graph.given[number] for number in held.numbers]
+        signature = tuple([(each.shape, each.dtype) for node in given for each in known[node]])
+        found = held.segment.plans.get((signature, low))
+        if found is None or found[1] is not None or found[0].plan.may_refuse:
+            return None
+        return found[0].plan.run, given
+
     def of_types(
         self, graph: Recorded, signatures: Sequence[Signature]
     ) -> tuple[Segment, Signature]:

@@ -46,6 +46,14 @@ class Executor(Protocol):
             patient: nobody asked for compiling: do it when it pays.
         """
 
+    def ready(
+        self, nodes: Sequence[Node], outputs: Sequence[Ref], known: Mapping[Node, Sequence[Array]]
+    ) -> tuple[Callable[[Sequence[Array], int], list[Array]], list[Node]] | None:
+        """Return how work like this is done without looking at the nodes, if it can be.
+
+        That is a function of arrays and a number of threads, and which nodes' arrays it takes.
+        """
+
     def run_graph(
         self, graph: Graph, arrays: Sequence[Array], *, threads: int, precision: str
     ) -> list[Array]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mnn.expr.node import CONST, Cell, Node
+from mnn.expr.node import INPUT, Cell, Node
 from mnn.expr.types import TensorType
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def borrowed(var: Any) -> Node | None:
         return None
     value = var._value
     type = TensorType(value.shape, value.dtype, var._format)
-    node = Node(CONST, None, (), {}, (type,), Cell(value))
+    node = Node(INPUT, None, (), {}, (type,), Cell(value))
     remember(node, value)
     return node
 

@@ -34,6 +34,7 @@ __all__ = [
     "leaf",
     "make_node",
     "result_types",
+    "stamped_types",
     "walk",
 ]
 
@@ -181,8 +182,10 @@ _interned: dict[tuple[Any, ...], weakref.ref[Node]] = {}
 _sweep_size = 64
 _lock = threading.Lock()
 
-# Result types by operator, operand types and attributes, where all sizes are numbers.
-_inferred: dict[tuple[Any, ...], tuple[TensorType, ...]] = {}
+# Result types by operator, operand types and attributes, where all sizes are numbers; and a number
+# that tells such applications from all others.
+_inferred: dict[tuple[Any, ...], tuple[tuple[TensorType, ...], int]] = {}
+_stamps = itertools.count(1)
 _INFERRED_LIMIT = 512
 
 
@@ -204,26 +207,38 @@ def result_types(
     operation: Operation, inputs: tuple[Ref | None, ...], attributes: Mapping[str, Any]
 ) -> tuple[TensorType, ...]:
     """Return the result types of an application, remembered for operands of equal types."""
+    return stamped_types(operation, inputs, attributes)[0]
+
+
+def stamped_types(
+    operation: Operation, inputs: tuple[Ref | None, ...], attributes: Mapping[str, Any]
+) -> tuple[tuple[TensorType, ...], int]:
+    """Return the result types of an application, and its stamp.
+
+    Applications of the same stamp are of one operator, with equal attributes and operand types. A
+    stamp of 0 says nothing.
+    """
     types = [None if ref is None else ref.node.types[ref.port] for ref in inputs]
     if getattr(operation, "family", "") == "control":
-        return operation.infer_types(types, attributes)  # attributes hold graphs: keep none alive
+        return operation.infer_types(types, attributes), 0  # keep the attributes' graphs not alive
     parts: list[Any] = [id(operation)]
     for each in types:
         if each is None:
             parts.append(None)
         elif each.value is not None or not each.is_static:
             # Shape rules may look at values, and invent symbols for unknown sizes.
-            return operation.infer_types(types, attributes)
+            return operation.infer_types(types, attributes), 0
         else:
             parts.append((each.shape, each.dtype, each.format))
     key = (*parts, *attributes.items())
     found = _inferred.get(key)
     if found is None:
-        found = operation.infer_types(types, attributes)
-        if all(each.is_static and each.value is None for each in found):
-            if len(_inferred) >= _INFERRED_LIMIT:
-                _inferred.clear()
-            _inferred[key] = found
+        made = operation.infer_types(types, attributes)
+        if not all(each.is_static and each.value is None for each in made):
+            return made, 0
+        if len(_inferred) >= _INFERRED_LIMIT:
+            _inferred.clear()
+        found = _inferred[key] = made, next(_stamps)
     return found
 
 

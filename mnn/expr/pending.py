@@ -17,8 +17,6 @@ except by the clock:
 from __future__ import annotations
 
 import math
-import threading
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,13 +24,14 @@ import numpy as np
 
 from mnn.config import config
 from mnn.expr.enums import data_format
-from mnn.expr.evaluate import executor
-from mnn.expr.memory import borrowed, has_views, is_unchanging, on_write, remember
-from mnn.expr.node import CONST, Cell, Node, Operation, Ref, result_types
+from mnn.expr.memory import borrowed, has_views, is_unchanging
+from mnn.expr.node import CONST, INPUT, Cell, Node, Operation, Ref, stamped_types
+from mnn.expr.settling import settle, settle_all
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
+from mnn.expr.waiting import Pending, lock, make_waiting, wait, waiting
 
-__all__ = ["adopt", "defer", "pending_count", "settle", "settle_all"]
+__all__ = ["adopt", "defer", "defer_pair", "pending_count", "settle", "settle_all"]
 
 Array = np.ndarray[Any, Any]
 
@@ -52,48 +51,18 @@ _VIEWS = {
     "slice_steps": 5,
 }
 
-
-class Pending(Node):
-    """A node whose Var was promised its array.
-
-    Attributes:
-        bytes: of all arrays that take part.    count: of operations.
-        holder: the Var.
-        base: for a view of a pending result, the node whose memory it will share.
-        views: the Vars of pending views of this node.
-    """
-
-    __slots__ = ("base", "bytes", "count", "holder", "views")
-
-    holder: weakref.ref[Var]
-    base: Pending | None
-    views: list[weakref.ref[Var]]
-    bytes: int
-    count: int
-
-    @property
-    def var(self) -> Var | None:
-        """The Var, if somebody still has it and it waits for this node."""
-        found = self.holder()
-        return found if found is not None and found._pending is self else None
-
-    def live_views(self) -> list[Var]:
-        """Return the Vars of pending views."""
-        found = [held() for held in self.views]
-        return [each for each in found if each is not None and each._pending is not None]
-
-
-# All pending results that Vars hold, by the id of the Var.
-_waiting: dict[int, weakref.ref[Var]] = {}
-_lock = threading.RLock()
+_NCHW = data_format.NCHW
+_NOTHING: Any = object()
+_NO_ATTRIBUTES: Mapping[str, Any] = {}
+_FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+# Leaves of the numbers met last, by number and dtype: most programs use few.
+_numbers: dict[tuple[Any, ...], Node] = {}
+_NUMBERS_LIMIT = 256
 
 
 def pending_count() -> int:
     """Return how many Vars wait for their arrays."""
-    return len(_waiting)
-
-
-# --- making --------------------------------------------------------------------------------------
+    return len(waiting)
 
 
 def defer(
@@ -122,12 +91,12 @@ def defer(
             continue
         node: Node | None
         if each._value is None:
-            waiting: Pending = each._pending
-            total += waiting.bytes
-            count += waiting.count
-            node = waiting
+            held: Pending = each._pending
+            total += held.bytes
+            count += held.count
+            node = held
         elif each._value.size < config.pending_elements:
-            node = _copied_leaf(each._value)
+            node = _copied_leaf(each._value, sizes=is_view)
         else:
             total += each._value.nbytes
             node = borrowed(each)
@@ -138,54 +107,83 @@ def defer(
             return None
         refs.append(Ref(node, 0))
     inputs = tuple(refs)
-    types = result_types(operation, inputs, attributes)
+    types, stamp = stamped_types(operation, inputs, attributes)
     if len(types) != 1 or not types[0].is_static or not _kernel_dtype(types[0].dtype):
         return None
     own = math.prod(types[0].sizes) * types[0].dtype.itemsize
     if not own:
         return None
-    pending = Pending(operation.name, operation, inputs, attributes, types)
-    pending.bytes, pending.count = total + own, count
-    pending.views = []
-    pending.base = None
-    var: Var = object.__new__(Var)
-    var._value = var._ref = None
-    var._pending = pending
-    var._format = data_format.NCHW
-    var._name = ""
-    pending.holder = _wait(var)
+    var = make_waiting(operation, inputs, attributes, types, stamp, total + own, count)
     if is_view and first is not None:
-        assert first._pending is not None
-        base = first._pending.base or first._pending
-        pending.base = base
-        base.views.append(pending.holder)
-    if at_once or pending.bytes > config.pending_bytes or count > _OPERATIONS_LIMIT:
+        made: Pending = var._pending
+        base: Pending = first._pending.base or first._pending
+        made.base = base
+        base.views.append(made.holder)
+    if at_once or total + own > config.pending_bytes or count > _OPERATIONS_LIMIT:
         settle(var)
     return var
 
 
-def _kernel_dtype(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind in "biuf" and dtype.itemsize <= 8 and dtype.char != "e"
+def defer_pair(operation: Operation, left: Any, right: Any = _NOTHING) -> Var | None:
+    """Return a pending result of the most frequent calls, a little quicker than `defer`.
 
-
-def _copied_leaf(array: Array) -> Node:
-    array = array if is_unchanging(array) else array.copy()
-    return Node(CONST, None, (), {}, (TensorType.of(array),), Cell(array))
-
-
-def _leaf(array: Array) -> Node:
-    return Node(CONST, None, (), {}, (TensorType(array.shape, array.dtype),), Cell(array))
-
-
-def _wait(var: Var) -> weakref.ref[Var]:
-    key = id(var)
-
-    def forget(dead: weakref.ref[Var]) -> None:
-        if _waiting.get(key) is dead:
-            del _waiting[key]
-
-    held = _waiting[key] = weakref.ref(var, forget)
-    return held
+    They are elementwise operators without attributes on large arrays of one float type, and
+    numbers. None: go the general way.
+    """
+    dtype = None
+    refs = []
+    total, count, at_once, large = 0, 1, False, False
+    for each in (left,) if right is _NOTHING else (left, right):
+        if type(each) is not Var:
+            continue
+        if each._ref is not None or each._format is not _NCHW:
+            return None
+        value = each._value
+        if value is None:
+            kind = each._pending.types[0].dtype
+            large = True
+        else:
+            kind = value.dtype
+            large = large or value.size >= config.pending_elements
+            value = None  # `borrowed` counts references
+        if dtype is None:
+            if kind not in _FLOATS:
+                return None
+            dtype = kind
+        elif kind is not dtype:
+            return None
+    if not large or not config.pending_bytes:
+        return None
+    for each in (left,) if right is _NOTHING else (left, right):
+        node: Node | None
+        if type(each) is not Var:
+            if type(each) is not float and type(each) is not int:
+                return None
+            node = _number_leaf(each, dtype)
+        elif each._value is None:
+            held: Pending = each._pending
+            total += held.bytes
+            count += held.count
+            node = held
+        elif each._value.size < config.pending_elements:
+            node = _copied_leaf(each._value, sizes=False)
+        else:
+            total += each._value.nbytes
+            node = borrowed(each)
+            if node is None:
+                node = _leaf(each._value)
+                at_once = True
+        refs.append(Ref(node, 0))
+    inputs = tuple(refs)
+    types, stamp = stamped_types(operation, inputs, _NO_ATTRIBUTES)
+    shape: Any = types[0].shape
+    own = math.prod(shape) * types[0].dtype.itemsize
+    if not own:
+        return None
+    var = make_waiting(operation, inputs, _NO_ATTRIBUTES, types, stamp, total + own, count)
+    if at_once or total + own > config.pending_bytes or count > _OPERATIONS_LIMIT:
+        settle(var)
+    return var
 
 
 def adopt(var: Var, result: Var) -> bool:
@@ -193,7 +191,7 @@ def adopt(var: Var, result: Var) -> bool:
 
     False when somebody else could see that array, or will be able to.
     """
-    with _lock:
+    with lock:
         pending = result._pending
         if pending is None or pending.base is not None or pending.live_views():
             return False
@@ -204,150 +202,35 @@ def adopt(var: Var, result: Var) -> bool:
             return False
         var._value = None
         var._pending = pending
-        pending.holder = _wait(var)
+        pending.holder = wait(var)
         return True
 
 
-# --- computing -----------------------------------------------------------------------------------
+def _kernel_dtype(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "biuf" and dtype.itemsize <= 8 and dtype.char != "e"
 
 
-def settle(var: Var) -> Array:
-    """Return the array of a pending Var, which it holds from now on."""
-    with _lock:
-        pending = var._pending
-        if pending is not None:
-            _compute(pending)
-        assert var._value is not None
-        return var._value
+def _copied_leaf(array: Array, *, sizes: bool) -> Node:
+    """Return a leaf for a small array; `sizes`: the shape of the result depends on its values."""
+    array = array if is_unchanging(array) else array.copy()
+    if sizes:
+        return Node(CONST, None, (), {}, (TensorType.of(array),), Cell(array))
+    return _leaf(array)
 
 
-def settle_all() -> None:
-    """Compute everything that waits."""
-    with _lock:
-        for held in list(_waiting.values()):
-            var = held()
-            if var is not None and var._value is None:
-                settle(var)
+def _leaf(array: Array) -> Node:
+    return Node(INPUT, None, (), {}, (TensorType(array.shape, array.dtype),), Cell(array))
 
 
-def _compute(root: Pending) -> None:
-    order = _unfinished(root)
-    wanted = _stored(order, root)
-    outputs = [Ref(node, 0) for node in wanted]
-    known: dict[Node, Sequence[Array]] = {}
-    for node in order:
-        for ref in node.inputs:
-            if ref is not None and ref.node.cell is not None:
-                array = ref.node.cell.array
-                assert array is not None
-                known[ref.node] = (array,)
-    values = executor().run(order, outputs, known, patient=True)
-    taken = [array for arrays in known.values() for array in arrays]
-    for node, value in zip(wanted, values, strict=True):
-        own = _own(value, taken)
-        taken.append(own)
-        _finish(node, own)
-
-
-def _own(value: Array, taken: Sequence[Array]) -> Array:
-    """Return a result as an array whose memory no other array has: NumPy may return operands."""
-    if not value.flags.writeable or any(np.may_share_memory(value, each) for each in taken):
-        return np.array(value)
-    return value
-
-
-def _unfinished(root: Pending) -> list[Pending]:
-    """Return the nodes to compute for one of them, in order."""
-    order: list[Pending] = []
-    done: set[Node] = set()
-    stack: list[tuple[Node, bool]] = [(root, False)]
-    while stack:
-        node, ready = stack.pop()
-        if ready:
-            assert isinstance(node, Pending)
-            order.append(node)
-        elif node not in done and node.cell is None:
-            done.add(node)
-            stack.append((node, True))
-            stack.extend([(ref.node, False) for ref in reversed(node.inputs) if ref is not None])
-    return order
-
-
-def _stored(order: Sequence[Pending], root: Pending) -> list[Pending]:
-    """Return the nodes whose arrays are kept: what Vars can see, but for views of others."""
-    wanted: dict[Pending, None] = {}
-    for node in order:
-        if node is not root and node.var is None:
-            continue
-        base = node.base
-        if base is not None and (base.var is not None or len(base.live_views()) > 1):
-            wanted[base] = None
-        else:
-            wanted[node] = None
-    return list(wanted)
-
-
-def _finish(node: Pending, value: Array) -> None:
-    """Give a value to the Var of a node, and views of it to those that wait for one."""
-    waiting = node.live_views()
-    derived = [(var, _derived(var._pending, node, value)) for var in waiting]
-    var = node.var
-    _become_leaf(node, value)
-    if var is not None:
-        _hold(var, value)
-        remember(node, value)
-    for each, view in derived:
-        pending = each._pending
-        assert pending is not None
-        _become_leaf(pending, view)
-        _hold(each, view)
-        remember(pending, view)
-
-
-def _derived(view: Pending | None, base: Pending, value: Array) -> Array:
-    """Return a view of a base's value, by the operations that lead from one to the other."""
-    steps: list[Node] = []
-    node: Any = view
-    while node is not base:
-        steps.append(node)
-        node = node.inputs[0].node
-    for each in reversed(steps):
-        assert each.operation is not None
-        rest = [None if ref is None else ref.node.cell.array for ref in each.inputs[1:]]  # type: ignore[union-attr]
-        value = each.operation.compute([value, *rest], each.attributes)[0]
-    return np.asarray(value)
-
-
-def _become_leaf(node: Pending, value: Array) -> None:
-    node.cell = Cell(value)
-    node.inputs = ()
-    node.operation = None
-    node.kind = CONST
-    node.views = []
-    node.base = None
-
-
-def _hold(var: Var, value: Array) -> None:
-    var._value = value
-    var._pending = None
-    _waiting.pop(id(var), None)
-
-
-def _settle_readers(leaves: list[Node]) -> None:
-    """Compute what reads some leaves."""
-    with _lock:
-        changing = set(leaves)
-        for held in list(_waiting.values()):
-            var = held()
-            pending = None if var is None else var._pending
-            if var is not None and pending is not None and _reads(pending, changing):
-                settle(var)
-
-
-def _reads(root: Pending, leaves: set[Node]) -> bool:
-    return any(
-        ref is not None and ref.node in leaves for node in _unfinished(root) for ref in node.inputs
-    )
-
-
-on_write(_settle_readers)
+def _number_leaf(number: float, dtype: Any) -> Node:
+    """Return a leaf for a Python number, of the type of the arrays that it meets."""
+    key = (number, type(number), dtype)
+    found = _numbers.get(key)
+    if found is None:
+        array = np.asarray(number, dtype)
+        found = _leaf(array)
+        if number != 0:  # 0.0 and -0.0 are equal, and differ
+            if len(_numbers) >= _NUMBERS_LIMIT:
+                _numbers.clear()
+            _numbers[key] = found
+    return found

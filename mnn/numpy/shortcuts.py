@@ -24,15 +24,24 @@ Function = Callable[..., Any]
 _NCHW = data_format.NCHW
 _FLOATS = frozenset((_np.dtype(_np.float32), _np.dtype(_np.float64)))
 _WIDE = _FLOATS | {_np.dtype(_np.int64), _np.dtype(_np.uint64)}
-_REALS = _FLOATS | {_np.dtype(code) for code in "?bBhHiIlLqQ"}
+_REALS: frozenset[_np.dtype[Any]] = frozenset(_np.dtype(code) for code in "?bBhHiIlLqQfd")
 _INT32 = _np.int32
 _asarray = _np.asarray
 _sum, _prod = _np.add.reduce, _np.multiply.reduce
 _largest, _least = _np.maximum.reduce, _np.minimum.reduce
 
 
-def _quick(general: Function, small: Function, dtypes: frozenset[_np.dtype[Any]]) -> Any:
-    """Return `general`, but for small arrays of some dtypes what `small` makes of the array."""
+def _quick(
+    general: Function, small: Function, dtypes: frozenset[Any], *, large: bool = False
+) -> Any:
+    """Return `general`, but for arrays of some dtypes what `small` makes of the array.
+
+    Args:
+        general: the function for everything.
+        small: what NumPy does, with the arguments that have a meaning here.
+        dtypes: for which that has the right type.
+        large: a large array, given alone, is left to NumPy as well: kernels are not quicker.
+    """
 
     def call(*operands: Any, **options: Any) -> Any:
         if operands and type(operands[0]) is Var:
@@ -41,7 +50,7 @@ def _quick(general: Function, small: Function, dtypes: frozenset[_np.dtype[Any]]
                 value is not None
                 and not config.lazy
                 and not recorders.count
-                and value.size <= SMALL
+                and (value.size <= SMALL or (large and len(operands) == 1 and not options))
                 and value.dtype in dtypes
                 and operands[0]._ref is None
                 and operands[0]._format is _NCHW
@@ -148,30 +157,57 @@ def matmul(x1: Any, x2: Any, /, *arguments: Any, **options: Any) -> Any:
     return products.matmul(x1, x2, *arguments, **options)
 
 
+def _is_computed(x: Any) -> bool:
+    """True for a Var that holds its array, in eager mode and the common format."""
+    return (
+        type(x) is Var
+        and x._value is not None
+        and not config.lazy
+        and not recorders.count
+        and x._ref is None
+        and x._format is _NCHW
+        and x._value.dtype in _REALS
+    )
+
+
+def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Var:
+    if out is None and mode == "raise" and _is_computed(a):
+        places = indices._array() if _is_computed(indices) else indices
+        if type(places) is not Var and _asarray(places).dtype.kind in "iu":
+            try:
+                return Var(_asarray(a._value.take(places, axis)))
+            except (IndexError, ValueError):
+                pass
+    return searching.take(a, indices, axis, out, mode)
+
+
+def nonzero(a: Any) -> tuple[Var, ...]:
+    if _is_computed(a) and a._value.ndim:
+        return tuple([Var(each.astype(_INT32)) for each in a._value.nonzero()])
+    return searching.nonzero(a)
+
+
 sum = _quick(reductions.sum, _reduce(_sum), _WIDE)
 prod = _quick(reductions.prod, _reduce(_prod), _WIDE)
-max = amax = _quick(reductions.max, _reduce(_largest), _REALS)
-min = amin = _quick(reductions.min, _reduce(_least), _REALS)
+max = amax = _quick(reductions.max, _reduce(_largest), _REALS, large=True)
+min = amin = _quick(reductions.min, _reduce(_least), _REALS, large=True)
 mean = _quick(reductions.mean, lambda x, axis=None: x.mean(axis), _FLOATS)
-any = _quick(reductions.any, lambda x, axis=None: x.any(axis), _REALS)
-all = _quick(reductions.all, lambda x, axis=None: x.all(axis), _REALS)
-argmax = _quick(reductions.argmax, lambda x, axis=None: _INT32(x.argmax(axis)), _REALS)
-argmin = _quick(reductions.argmin, lambda x, axis=None: _INT32(x.argmin(axis)), _REALS)
+any = _quick(reductions.any, lambda x, axis=None: x.any(axis), _REALS, large=True)
+all = _quick(reductions.all, lambda x, axis=None: x.all(axis), _REALS, large=True)
+argmax = _quick(reductions.argmax, lambda x, axis=None: _INT32(x.argmax(axis)), _REALS, large=True)
+argmin = _quick(reductions.argmin, lambda x, axis=None: _INT32(x.argmin(axis)), _REALS, large=True)
 cumsum = _quick(running.cumsum, lambda x, axis=None: x.cumsum(axis), _WIDE)
 reshape = _quick(manipulation.reshape, lambda x, shape: x.reshape(shape), _REALS)
 transpose = _quick(manipulation.transpose, lambda x, axes=None: x.transpose(axes), _REALS)
-take = _quick(searching.take, lambda x, indices, axis=None: _taken(x, indices, axis), _REALS)
 concat = concatenate
 for _short, _general in (
     (where, searching.where),
     (concatenate, manipulation.concatenate),
     (matmul, products.matmul),
+    (take, searching.take),
+    (nonzero, searching.nonzero),
 ):
     _described(_short, _general)
-
-
-def _taken(x: Any, indices: Any, axis: Any) -> Any:
-    return x.take(indices._array() if type(indices) is Var else indices, axis)
 
 
 __all__ = [
@@ -188,6 +224,7 @@ __all__ = [
     "max",
     "mean",
     "min",
+    "nonzero",
     "prod",
     "reshape",
     "sum",
@@ -197,6 +234,10 @@ __all__ = [
 ]
 
 
+def _method(name: str) -> Any:
+    return getattr(Var, name)
+
+
 def _reshaped(general: Any) -> Any:
     return _quick(general, lambda x, *shape: x.reshape(*shape), _REALS)
 
@@ -204,7 +245,10 @@ def _reshaped(general: Any) -> Any:
 for _name in ("sum", "prod", "max", "min", "mean", "any", "all", "argmax", "argmin", "cumsum"):
     attach_method(_name, globals()[_name])
 attach_method("take", take)
-attach_method("reshape", _reshaped(Var.reshape))
-attach_method("transpose", _quick(Var.transpose, lambda x, *axes: x.transpose(*axes), _REALS))
+attach_method("nonzero", nonzero)
+attach_method("reshape", _reshaped(_method("reshape")))
+attach_method(
+    "transpose", _quick(_method("transpose"), lambda x, *axes: x.transpose(*axes), _REALS)
+)
 attach_method("T", property(transpose))  # type: ignore[arg-type]
 attach_binary("matmul", matmul)

@@ -18,12 +18,13 @@ from mnn.expr.dtypes import as_dtype
 from mnn.expr.enums import data_format
 from mnn.expr.memory import writable_array
 from mnn.expr.modes import recorders
+from mnn.expr.pending import defer_pair
 from mnn.expr.var import Var
 from mnn.numpy.hosting import computed
 from mnn.ops.comparison import select as _select
 from mnn.ops.convert import cast as _cast
 from mnn.ops.operands import as_var
-from mnn.ops.quick import SMALL, keeps_dtypes
+from mnn.ops.quick import SMALL, keeps_dtypes, may_wait
 from mnn.ops.repeat import broadcast_to
 
 __all__ = ["binary", "finish", "several", "unary"]
@@ -37,7 +38,7 @@ _ndarray = _np.ndarray
 _asarray = _np.asarray
 
 
-def unary(general: Function, ufunc: Any, **methods: Function) -> Any:
+def unary(general: Any, ufunc: Any, **methods: Function) -> Any:
     """Return the universal function of one operand.
 
     Args:
@@ -46,6 +47,7 @@ def unary(general: Function, ufunc: Any, **methods: Function) -> Any:
         methods: what `reduce` and `accumulate` are, where the graph has them.
     """
     dtypes = keeps_dtypes(ufunc)
+    waits = may_wait(general)
 
     def call(
         x: Any,
@@ -79,15 +81,20 @@ def unary(general: Function, ufunc: Any, **methods: Function) -> Any:
                     result._name = ""
                     return result
                 operand = None  # what waits must be the only one that knows the array
+                if waits and not config.lazy and not recorders.count:
+                    pending = defer_pair(general, x)
+                    if pending is not None:
+                        return pending
             return general(x)
         return _complete(general, ufunc, (x,), out, where, casting, dtype, signature)
 
     return _described(call, general, ufunc, methods)
 
 
-def binary(general: Function, ufunc: Any, **methods: Function) -> Any:
+def binary(general: Any, ufunc: Any, **methods: Function) -> Any:
     """Return the universal function of two operands; see `unary`."""
     dtypes = keeps_dtypes(ufunc)
+    waits = may_wait(general)
 
     def call(
         x1: Any,
@@ -129,6 +136,10 @@ def binary(general: Function, ufunc: Any, **methods: Function) -> Any:
                     result._name = ""
                     return result
                 left = right = None  # what waits must be the only one that knows the arrays
+            if waits and not config.lazy and not recorders.count:
+                pending = defer_pair(general, x1, x2)
+                if pending is not None:
+                    return pending
             return general(x1, x2)
         return _complete(general, ufunc, (x1, x2), out, where, casting, dtype, signature)
 

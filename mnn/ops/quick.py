@@ -16,10 +16,11 @@ import numpy as np
 from mnn.config import config
 from mnn.expr.enums import data_format
 from mnn.expr.modes import recorders
+from mnn.expr.pending import defer_pair
 from mnn.expr.var import Var
 from mnn.ops.operands import UnknownOperandError
 
-__all__ = ["SMALL", "binary_operators", "keeps_dtypes", "unary_operator"]
+__all__ = ["SMALL", "binary_operators", "keeps_dtypes", "may_wait", "unary_operator"]
 
 SMALL = 1024
 """Elements up to which operands broadcast to results that NumPy computes."""
@@ -50,7 +51,7 @@ def keeps_dtypes(function: np.ufunc) -> frozenset[np.dtype[Any]]:
 
 
 def binary_operators(
-    general: Function, function: np.ufunc, dtypes: frozenset[np.dtype[Any]]
+    general: Any, function: np.ufunc, dtypes: frozenset[np.dtype[Any]]
 ) -> tuple[Function, Function]:
     """Return Python's operator and its reflection.
 
@@ -59,6 +60,8 @@ def binary_operators(
         function: NumPy's.
         dtypes: for which it gives what `general` gives.
     """
+
+    waits = may_wait(general)
 
     def forward(self: Any, other: Any) -> Any:
         left = self._value
@@ -94,7 +97,11 @@ def binary_operators(
                     return Var(found if type(found) is _ndarray else _asarray(found))
             except (ArithmeticError, TypeError, ValueError):
                 pass
-        left = None  # what waits must be the only one that knows the arrays
+        left = right = None  # what waits must be the only one that knows the arrays
+        if waits and not config.lazy and not recorders.count:
+            pending = defer_pair(general, self, other)
+            if pending is not None:
+                return pending
         try:
             return general(self, other)
         except UnknownOperandError:
@@ -119,12 +126,21 @@ def binary_operators(
             else:
                 return Var(found if type(found) is _ndarray else _asarray(found))
         right = None
+        if waits and not config.lazy and not recorders.count:
+            pending = defer_pair(general, other, self)
+            if pending is not None:
+                return pending
         try:
             return general(other, self)
         except UnknownOperandError:
             return NotImplemented
 
     return forward, backward
+
+
+def may_wait(general: Any) -> bool:
+    """True for operator records that `defer_pair` takes."""
+    return bool(getattr(general, "waits", False)) and not general.attributes
 
 
 def unary_operator(general: Function, function: np.ufunc) -> Function:

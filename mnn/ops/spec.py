@@ -52,7 +52,7 @@ INTEGERS = "iu"
 """Kinds of integers."""
 
 # Operators whose results on large arrays may wait to be computed together with others.
-_WAITING_FAMILIES = ("elementwise", "reduce", "movement", "normalization", "matmul")
+_WAITING_FAMILIES = ("elementwise", "reduce", "movement", "normalization", "matmul", "scan", "sort")
 _WAITING = ("cast", "getitem", "softmax", "log_softmax")
 
 _WORDS = {REAL: "real numbers", INTEGERS: "integers", "iuf": "real numbers (not bool)"}

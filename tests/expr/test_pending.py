@@ -165,7 +165,7 @@ def test_bytes_bound_what_waits() -> None:
     _, x = fresh()
     with config.using(pending_bytes=0):
         assert not waits(x * 2)
-    with config.using(pending_bytes=3 * x.nbytes):
+    with config.using(pending_bytes=2 * x.nbytes):
         y = x * 2
         assert waits(y)
         assert not waits(y * 2)

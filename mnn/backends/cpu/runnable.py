@@ -30,6 +30,11 @@ class Runnable:
         self._idle: list[Instance] = []
 
     @property
+    def may_refuse(self) -> bool:
+        """True when runs may end with RefusedError."""
+        return self._recipe.status is not None
+
+    @property
     def peak_bytes(self) -> int:
         """Memory of temporaries in one run."""
         return self._recipe.arena_bytes
