@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mnn.codegen.builder import Value
+from mnn.codegen.builder import I64, Value
 from mnn.codegen.mathematics.exponential import EXP2
 from mnn.codegen.mathematics.floats import (
     DOUBLE,
@@ -86,6 +86,19 @@ def pow(k: Body, x: Value, y: Value) -> Value:
         return shortcut(k, x)
     a = k.abs(x)
     result = _power_single(k, a, y) if layout(k) is SINGLE else _power_double(k, a, y)
+    usual = _both(k, k.compare("gt", x, 0.0), k.compare("lt", x, _INF))
+    usual = _both(k, usual, k.compare("lt", k.abs(y), _INF))
+    f = k.function
+    # A loop of one turn or none: most vectors have only finite powers of positive numbers.
+    special = k.any(k.bits("bitwise_not", usual))
+    with f.loop(0, f.make(f"zext i1 {special.text} to i64", I64), 1, [result]) as loop:
+        loop.next = [_with_special_cases(k, x, y, loop.carried[0])]
+    return loop.results[0]
+
+
+def _with_special_cases(k: Body, x: Value, y: Value, result: Value) -> Value:
+    """Return x to the y, given that of |x| where it is usual."""
+    a = k.abs(x)
     result = _with_limits(k, a, y, result)
     half = k.mul(y, k.const(0.5))
     whole = k.compare("eq", k.round("trunc", y), y)
