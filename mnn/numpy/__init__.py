@@ -12,11 +12,10 @@ from mnn.expr.var import Var as ndarray  # noqa: N813 - NumPy's name
 from mnn.numpy import attributes, inplace, methods, protocols, raw
 from mnn.numpy.aliases import *
 from mnn.numpy.arranging import *
-from mnn.numpy.conversion import *
+from mnn.numpy.array_api import __array_api_version__, __array_namespace_info__
 from mnn.numpy.creation import *
 from mnn.numpy.elementary import *
 from mnn.numpy.elementwise import *
-from mnn.numpy.indexing import *
 from mnn.numpy.manipulation import *
 from mnn.numpy.orders import *
 from mnn.numpy.padding import *
@@ -38,9 +37,11 @@ if TYPE_CHECKING:
     from mnn.numpy.choosing import *
     from mnn.numpy.compiling import *
     from mnn.numpy.contraction import *
+    from mnn.numpy.conversion import *
     from mnn.numpy.files import *
     from mnn.numpy.grids import *
     from mnn.numpy.histograms import *
+    from mnn.numpy.indexing import *
     from mnn.numpy.iteration import *
     from mnn.numpy.nans import *
     from mnn.numpy.ordering import *

@@ -110,7 +110,9 @@ def tofile(self: Var, fid: Any, sep: str = "", format: str = "%s") -> None:
         fid: path or open file.    sep: text between elements; "": bytes instead of text.
         format: of one element as text.
     """
-    self._array().tofile(fid, sep, format)
+    from mnn.numpy import files
+
+    files.tofile(self, fid, sep, format)
 
 
 def dump(self: Var, file: Any) -> None:

@@ -252,3 +252,51 @@ def test_recorded_insertions_learn(dtype: str) -> None:
         place.write(array)
     np.testing.assert_array_equal(found, np.insert(array, [0, 2], 1, axis=1))
     np.testing.assert_array_equal(taken, np.delete(array, 1, axis=1))
+
+
+PADS: list[dict[str, Any]] = [
+    {"mode": "constant"},
+    {"mode": "constant", "constant_values": 3},
+    {"mode": "constant", "constant_values": (1, 2)},
+    {"mode": "edge"},
+    {"mode": "wrap"},
+    {"mode": "reflect"},
+    {"mode": "symmetric"},
+    {"mode": "reflect", "reflect_type": "odd"},
+    {"mode": "symmetric", "reflect_type": "odd"},
+    {"mode": "maximum"},
+    {"mode": "minimum", "stat_length": 2},
+    {"mode": "mean"},
+    {"mode": "mean", "stat_length": (1, 3)},
+    {"mode": "median", "stat_length": 3},
+    {"mode": "mean", "stat_length": -1},
+    {"mode": "linear_ramp"},
+    {"mode": "linear_ramp", "end_values": (4, -4)},
+    {"mode": "edge", "constant_values": 1},
+    {"mode": "nonsense"},
+]
+WIDTHS: list[Any] = [1, (1, 2), ((2, 1),), 0, (0, 5), {0: 2}, {-1: (1, 0)}]
+
+
+@pytest.mark.parametrize("number", range(len(PADS)))
+@few
+@given(arrays(ranks=(1, 2), sizes=(1, 4), special=0))
+def test_pad(number: int, array: Any) -> None:
+    # NumPy subtracts no bools, and its medians of them are none.
+    if array.dtype == bool and PADS[number]["mode"] not in ("constant", "edge", "wrap"):
+        return
+    exact = array.dtype.kind in "biu" or array.dtype.itemsize > 2
+    if not exact and PADS[number]["mode"] in ("mean", "median", "linear_ramp"):
+        return
+    for width in WIDTHS:
+        alike(lambda np, a, w=width: np.pad(a, w, **PADS[number]), array)
+
+
+def test_pad_by_a_function() -> None:
+    def mark(line: Any, widths: Any, axis: int, options: Any) -> None:
+        line[: widths[0]] = options.get("before", 7)
+        line[len(line) - widths[1] :] = axis
+
+    array = np.arange(4.0).reshape(2, 2)
+    alike(lambda np, a: np.pad(a, 1, mark, before=5), array)
+    alike(lambda np, a: np.pad(a, ((1, 2), (0, 1)), mark), array, recorded=False)

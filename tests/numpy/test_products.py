@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import mnn.numpy as mnp
 from mnn import expr
 from mnn.errors import DTypeError, ShapeError
+from mnn.expr.grad import gradients
 from mnn.expr.var import Var
 from tests.numpy.agreement import agree
 from tests.numpy.differential import arrays, numbers, tried
@@ -262,3 +263,44 @@ def test_results_in_out() -> None:
         mnp.matmul(one, two, out=mnp.zeros((2, 4), "i4"))
     with pytest.raises(DTypeError):
         mnp.vecdot(one, one, axis=0, axes=[0, 0])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y: mnp.einsum("ij,jk->ik", x, y),
+        lambda x, y: mnp.einsum("ii,jk->ki", x, y),
+        lambda x, y: mnp.kron(x, y),
+        lambda x, y: mnp.cross(x, y),
+        lambda x, y: mnp.diagonal(x, 1) * y[0, 1],
+        lambda x, y: mnp.vecdot(x, y, axis=0),
+        lambda x, y: mnp.linalg.multi_dot([x, y, x]),
+        lambda x, y: mnp.linalg.norm(x, axis=0) + mnp.linalg.norm(y, 1, axis=0),
+        lambda x, y: mnp.linalg.matrix_power(x, 3) @ y,
+        lambda x, y: mnp.insert(x, [0, 2], y[0, 0], axis=1),
+        lambda x, y: mnp.delete(x, 1, axis=0) + mnp.roll(y, 1)[:2],
+        lambda x, y: mnp.block([[x, y], [y, x]]),
+        lambda x, y: mnp.pad(x, 1, "linear_ramp"),
+        lambda x, y: mnp.pad(y, 2, "reflect", reflect_type="odd"),
+    ],
+)
+def test_gradients(function: Callable[..., Any]) -> None:
+    random = np.random.default_rng(5)
+    arrays_ = [random.standard_normal((3, 3)) for _ in range(2)]
+    expr.lazy_eval(True)
+    operands = [expr.const(each.ravel().tolist(), [3, 3], dtype=expr.double) for each in arrays_]
+    total = mnp.sum(function(*operands) ** 2)
+    found = [np.array(each) for each in gradients([total], [mnp.ones((), "f8")], operands)]
+    expr.lazy_eval(False)
+    step = 1e-6
+    for which, gradient in enumerate(found):
+        if gradient.dtype == object:
+            continue  # no way leads to that operand
+        for place in ((0, 0), (1, 2), (2, 1)):
+            totals = []
+            for sign in (1, -1):
+                moved = [each.copy() for each in arrays_]
+                moved[which][place] += sign * step
+                totals.append(float(mnp.sum(function(*map(Var, moved)) ** 2)))
+            slope = (totals[0] - totals[1]) / (2 * step)
+            np.testing.assert_allclose(gradient[place], slope, rtol=1e-4, atol=1e-4)
