@@ -22,14 +22,12 @@ from mnn.codegen.mathematics.floats import SINGLE, nearest, scale
 from mnn.codegen.target import Target
 from mnn.codegen.templates.access import tail_mask
 from mnn.codegen.templates.epilogue import Ending, store_columns
-from mnn.codegen.templates.float16 import (
-    A_TOP,
+from mnn.codegen.templates.float16 import A_TOP, store_powers, store_row
+from mnn.codegen.templates.float16_tile import (
     accumulate_halves,
     clear_sums,
     column_scales,
     finished_rows,
-    store_powers,
-    store_row,
     sums_memory,
 )
 from mnn.codegen.templates.pairs import neighbours, store_pairs

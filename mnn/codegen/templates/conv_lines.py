@@ -14,14 +14,7 @@ import numpy as np
 
 from mnn.codegen.body import Body
 from mnn.codegen.builder import F32, Function, Index, Value, vector
-from mnn.codegen.templates.float16 import (
-    A_TOP,
-    across,
-    largest,
-    no_magnitude,
-    scale_to,
-    store_halves,
-)
+from mnn.codegen.templates.float16 import block_scale, largest, no_magnitude, store_halves
 from mnn.codegen.templates.tile import HALVES, PAIRS
 from mnn.records import dataclass
 
@@ -78,7 +71,7 @@ class InputRows:
             read = f.offset(source, f.mul(piece[0], a.xw))
             found = largest(f, read, f.div(piece[1], 4), f.load(none.type, held, align=64))
             f.store(found, held, align=64)
-        scale = scale_to(f, across(f, f.load(none.type, held, align=64)), A_TOP)
+        scale = block_scale(f, f.load(none.type, held, align=64))
         f.store(scale.inverse, a.scale)
         return scale.factor
 

@@ -38,7 +38,7 @@ from mnn.codegen.templates.convolution import (
     operand_rows,
 )
 from mnn.codegen.templates.epilogue import Ending, load_columns
-from mnn.codegen.templates.float16 import (
+from mnn.codegen.templates.float16_tile import (
     accumulate_halves,
     clear_sums,
     column_scales,

@@ -10,12 +10,12 @@ from mnn.codegen.builder import F32, Function, Index, Module, Value, vector
 from mnn.codegen.kernel import Kernel
 from mnn.codegen.target import Target
 from mnn.codegen.templates.epilogue import Ending, load_columns
-from mnn.codegen.templates.float16 import (
+from mnn.codegen.templates.float16 import store_row
+from mnn.codegen.templates.float16_tile import (
     accumulate_halves,
     clear_sums,
     column_scales,
     finished_rows,
-    store_row,
     sums_memory,
 )
 from mnn.codegen.templates.pairs import row_bytes, store_pairs
