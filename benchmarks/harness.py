@@ -17,7 +17,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ __all__ = [
     "machine",
     "markdown",
     "measure",
+    "medians",
     "relative_error",
     "write_json",
 ]
@@ -199,6 +201,27 @@ def measure(
             shortest = min(times)
             found.fastest[worker.name] = min(shortest, found.fastest.get(worker.name, shortest))
     return found
+
+
+def medians(functions: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Return the median seconds of a call of each function, measured in turns.
+
+    What is short is called several times in a row.
+    """
+    counts = []
+    for each in functions:
+        each()
+        start = time.perf_counter()
+        each()
+        counts.append(max(1, int(2e-3 / max(time.perf_counter() - start, 1e-7))))
+    times: list[list[float]] = [[] for _ in functions]
+    for _ in range(rounds):
+        for number, each in enumerate(functions):
+            start = time.perf_counter()
+            for _ in range(counts[number]):
+                each()
+            times[number].append((time.perf_counter() - start) / counts[number])
+    return [statistics.median(each) for each in times]
 
 
 def relative_error(found: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> float:

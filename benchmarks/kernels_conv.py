@@ -12,23 +12,21 @@ from __future__ import annotations
 
 import argparse
 import re
-import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from harness import markdown, write_json
+from harness import medians
+from kernels import add_kernel_arguments, chosen_target, compile_milliseconds, report
 
 import mnn  # noqa: F401  (operators register their bodies)
 from mnn.backends.cpu.peak import measure_peak
 from mnn.backends.cpu.plan import Plan
-from mnn.codegen.emission import Emitter
 from mnn.codegen.kernel import INPUT, OUTPUT, TEMPORARY, Buffer, Call, Epilogue, Tensor, contiguous
 from mnn.codegen.program import Program, Step
-from mnn.codegen.target import TARGETS, Target, host_target
+from mnn.codegen.target import Target
 from mnn.codegen.templates import conv, pool
 from mnn.ops.reference import conv as reference
 from mnn.ops.reference import pool as pool_reference
@@ -183,41 +181,15 @@ def _pooling(name: str, found: re.Match[str]) -> Case:
     return Case(name, x, False, compute(x.astype(np.float64), **window), lowered)
 
 
-def median(function: Callable[[], object], rounds: int) -> float:
-    """Return the median of the seconds that a call takes."""
-    function()
-    start = time.perf_counter()
-    function()
-    count = max(1, int(2e-3 / max(time.perf_counter() - start, 1e-7)))
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        for _ in range(count):
-            function()
-        times.append((time.perf_counter() - start) / count)
-    return statistics.median(times)
-
-
-def compile_time(calls: Sequence[Call], target: Target) -> float:
-    """Return the milliseconds that compiling takes without any cache."""
-    emitter = Emitter(cpu=target.cpu, features=target.features)
-    start = time.perf_counter()
-    for kernel in dict.fromkeys(each.kernel for each in calls):
-        emitter.emit(kernel.build(target).text())
-    return (time.perf_counter() - start) * 1e3
-
-
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", default=CASES, help="such as 56x56x64>64/3x3s2+relu")
-    parser.add_argument("--target", choices=sorted(TARGETS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--low", action="store_true", help="bfloat16 products")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json")
+    add_kernel_arguments(parser, rounds=15)
     options = parser.parse_args()
-    target = TARGETS[options.target] if options.target else host_target()
+    target = chosen_target(options)
     peak = measure_peak(target, options.threads)
     rows: list[list[str]] = []
     found: dict[str, Any] = {}
@@ -227,7 +199,7 @@ def main() -> int:
         difference = check()[0].transpose(FIRST) - case.expected
         error = float(np.abs(difference).max() / np.abs(case.expected).max())
         run, calls = case.prepared(target, TEMPORARY, options.low, options.threads)
-        seconds, spent = median(run, options.rounds), compile_time(calls, target)
+        (seconds,), spent = medians([run], options.rounds), compile_milliseconds(calls, target)
         main_call = max(calls, key=lambda each: (each.work, each.traffic))
         work, traffic = sum(each.work for each in calls), main_call.traffic
         found[name] = {
@@ -254,11 +226,7 @@ def main() -> int:
             ]
         )
     head = ["case", "kernel", "us", "GF/s", "of peak", "GB/s", "items", "error", "compile ms"]
-    print(markdown(head, rows))
-    write_json(
-        options.json,
-        {"target": target.name, "gflops_peak": 2 * peak.multiply_adds / 1e9, "cases": found},
-    )
+    report(options, target, head, rows, found, gflops_peak=2 * peak.multiply_adds / 1e9)
     return 0
 
 

@@ -12,23 +12,21 @@ from __future__ import annotations
 import argparse
 import math
 import re
-import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from harness import markdown, write_json
+from harness import medians
+from kernels import add_kernel_arguments, chosen_target, compile_milliseconds, report
 
 import mnn  # noqa: F401  (operators register their bodies)
 from mnn.backends.cpu.peak import measure_peak
 from mnn.backends.cpu.plan import Plan
-from mnn.codegen.emission import Emitter
 from mnn.codegen.kernel import INPUT, OUTPUT, Buffer, Call, Epilogue, Tensor, contiguous
 from mnn.codegen.program import Program, Step
-from mnn.codegen.target import TARGETS, Target, host_target
+from mnn.codegen.target import Target
 from mnn.codegen.templates import gemm
 
 Array = np.ndarray[Any, Any]
@@ -173,44 +171,15 @@ def _flat(tensor: Tensor, array: Array) -> Tensor:
     return contiguous(tensor.buffer, array.shape, FLOAT)
 
 
-def medians(functions: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Return median seconds a call, measured in turns."""
-    counts = []
-    for each in functions:
-        each()
-        start = time.perf_counter()
-        each()
-        counts.append(max(1, int(2e-3 / max(time.perf_counter() - start, 1e-7))))
-    times: list[list[float]] = [[] for _ in functions]
-    for _ in range(rounds):
-        for number, each in enumerate(functions):
-            start = time.perf_counter()
-            for _ in range(counts[number]):
-                each()
-            times[number].append((time.perf_counter() - start) / counts[number])
-    return [statistics.median(each) for each in times]
-
-
-def compile_time(calls: Sequence[Call], target: Target) -> float:
-    """Return the milliseconds that compiling takes without any cache."""
-    emitter = Emitter(cpu=target.cpu, features=target.features)
-    start = time.perf_counter()
-    for kernel in dict.fromkeys(each.kernel for each in calls):
-        emitter.emit(kernel.build(target).text())
-    return (time.perf_counter() - start) * 1e3
-
-
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", default=CASES, help="such as 512x512x512+relu")
-    parser.add_argument("--target", choices=sorted(TARGETS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--low", action="store_true", help="bfloat16 products")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json")
+    add_kernel_arguments(parser, rounds=9)
     options = parser.parse_args()
-    target = TARGETS[options.target] if options.target else host_target()
+    target = chosen_target(options)
     peak = measure_peak(target, options.threads).multiply_adds
     rows: list[list[str]] = []
     found: dict[str, Any] = {}
@@ -221,7 +190,7 @@ def main() -> int:
         expected = case.expected()
         error = float(np.abs(check()[0] - expected).max() / np.abs(expected).max())
         ours, numpy = medians([run, case.numpy()], options.rounds)
-        spent = compile_time(calls, target)
+        spent = compile_milliseconds(calls, target)
         kernel = str(calls[-1].kernel)
         shape = "x".join(re.findall(r"(?:rows|vectors|columns)=(\d+)", kernel)[:2])
         found[name] = {
@@ -246,8 +215,7 @@ def main() -> int:
             ]
         )
     head = ["case", "tile", "us", "GF/s", "of peak", "GB/s", "NumPy / ours", "error", "compile ms"]
-    print(markdown(head, rows))
-    write_json(options.json, {"target": target.name, "gflops_peak": 2 * peak / 1e9, "cases": found})
+    report(options, target, head, rows, found, gflops_peak=2 * peak / 1e9)
     return 0
 
 

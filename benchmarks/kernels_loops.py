@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import fnmatch
-import statistics
 import struct
 import sys
 import time
@@ -18,13 +17,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from harness import markdown, write_json
+from harness import medians
+from kernels import add_kernel_arguments, chosen_target, report
 
 import mnn  # noqa: F401  (operators register their bodies)
 from mnn.codegen.kernel import INPUT, OUTPUT, Buffer, Call, Pointer, Tensor, contiguous
 from mnn.codegen.linking import library
 from mnn.codegen.program import CAST, Program, Step, constant_step
-from mnn.codegen.target import TARGETS, Target, host_target
+from mnn.codegen.target import Target
 from mnn.codegen.templates import loops
 
 Array = np.ndarray[Any, Any]
@@ -435,24 +435,6 @@ class Machine:
         return packed
 
 
-def medians(functions: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Return median seconds a call, measured in turns."""
-    counts = []
-    for each in functions:
-        each()
-        start = time.perf_counter()
-        each()
-        counts.append(max(1, int(2e-3 / max(time.perf_counter() - start, 1e-7))))
-    times: list[list[float]] = [[] for _ in functions]
-    for _ in range(rounds):
-        for number, each in enumerate(functions):
-            start = time.perf_counter()
-            for _ in range(counts[number]):
-                each()
-            times[number].append((time.perf_counter() - start) / counts[number])
-    return [statistics.median(each) for each in times]
-
-
 def copier(traffic: int) -> Callable[[], None]:
     """Return a plain copy that moves that many bytes, read and written."""
     source, copied = np.ones(traffic // 2, np.uint8), np.zeros(traffic // 2, np.uint8)
@@ -463,11 +445,9 @@ def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", help="patterns such as 'softmax*'")
-    parser.add_argument("--target", choices=sorted(TARGETS))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json")
+    add_kernel_arguments(parser, rounds=7)
     options = parser.parse_args()
-    target = TARGETS[options.target] if options.target else host_target()
+    target = chosen_target(options)
     groups = [elementwise_cases, row_cases, column_cases, movement_cases, scan_cases, gather_cases]
     rows: list[list[str]] = []
     found = {}
@@ -499,8 +479,7 @@ def main() -> int:
             ]
         )
     head = ["case", "us", "NumPy us", "ratio", "GB/s", "to copy", "difference", "compile ms"]
-    print(markdown(head, rows))
-    write_json(options.json, {"target": target.name, "cases": found})
+    report(options, target, head, rows, found)
     return 0
 
 

@@ -11,21 +11,20 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import math
-import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from harness import markdown, write_json
+from harness import medians
+from kernels import add_kernel_arguments, chosen_target, report
 
 import mnn  # noqa: F401  (operators register their bodies)
 from mnn.backends.cpu.plan import Plan
 from mnn.codegen.kernel import INPUT, OUTPUT, Buffer, Call, Epilogue, Tensor, contiguous
 from mnn.codegen.program import Program, Step, constant_step
-from mnn.codegen.target import TARGETS, Target, host_target
+from mnn.codegen.target import Target
 from mnn.codegen.templates import attention, gather, gemm, loops, nms, scatter, sort
 from mnn.ops.reference import detection
 
@@ -278,29 +277,14 @@ def builders(setting: Setting) -> list[Callable[[], list[Case]]]:
     return [*makers, *((lambda each=each: each(setting)) for each in rest)]
 
 
-def medians(runs: Sequence[Run], rounds: int) -> list[float]:
-    """Return the median seconds of functions that take turns."""
-    taken: list[list[float]] = [[] for _ in runs]
-    for run in runs:
-        run()
-    for _ in range(rounds):
-        for run, times in zip(runs, taken, strict=True):
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
-    return [statistics.median(each) for each in taken]
-
-
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("patterns", nargs="*", default=["*"], help="such as 'top*'")
-    parser.add_argument("--target", choices=sorted(TARGETS))
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json")
+    add_kernel_arguments(parser, rounds=15)
     options = parser.parse_args()
-    target = TARGETS[options.target] if options.target else host_target()
+    target = chosen_target(options)
     setting = Setting(target, options.threads)
     rows: list[list[str]] = []
     found: dict[str, Any] = {}
@@ -312,8 +296,8 @@ def main() -> int:
             found[case.name] = {"seconds": ours, "other": other, "bytes": case.bytes}
             figures = [f"{ours * 1e6:.1f}", f"{other * 1e6:.1f}", f"{other / ours:.2f}"]
             rows.append([case.name, *figures, case.bytes])
-    print(markdown(["case", "us", "other us", "other / ours", "bytes"], rows))
-    write_json(options.json, {"target": target.name, "threads": options.threads, "cases": found})
+    head = ["case", "us", "other us", "other / ours", "bytes"]
+    report(options, target, head, rows, found, threads=options.threads)
     return 0
 
 
