@@ -11,7 +11,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, ShapeError
-from mnn.expr.dtypes import default_float
+from mnn.expr.dtypes import as_dtype, default_float
 from mnn.expr.var import Var
 from mnn.numpy.hosting import computed, floating, plain
 from mnn.numpy.reductions import stored
@@ -167,29 +167,35 @@ def irfft2(
     return _transformed(_np.fft.irfft2, a, out, s, axes, norm)
 
 
-def _frequencies(function: Callable[..., Any], n: Any, d: Any, device: Any) -> Var:
+def _frequencies(function: Callable[..., Any], n: Any, d: Any, dtype: Any, device: Any) -> Var:
     if device not in (None, "cpu"):
         raise ShapeError(f"{function.__name__}: device is {device!r}, expected 'cpu' or None.")
     found = function(plain(n), plain(d))
-    if isinstance(d, (int, float)) and not isinstance(d, _np.generic):
+    if dtype is not None:
+        wanted = as_dtype(dtype)
+        if wanted.kind != "f":
+            raise DTypeError(f"{function.__name__}: dtype is {wanted}, expected a float type.")
+        found = found.astype(wanted)
+    elif isinstance(d, (int, float)) and not isinstance(d, _np.generic):
         found = found.astype(default_float)
     return Var(found)
 
 
-def fftfreq(n: int, d: Any = 1.0, device: Any = None) -> Var:
+def fftfreq(n: int, d: Any = 1.0, device: Any = None, *, dtype: Any = None) -> Var:
     """Return the frequencies of the terms of a transform of n numbers, float32.
 
     Args:
         n: how many numbers.
         d: time between them, whose unit decides that of the frequencies.
         device: "cpu" or None.
+        dtype: a float type for the result, as in the array API standard.
     """
-    return _frequencies(_np.fft.fftfreq, n, d, device)
+    return _frequencies(_np.fft.fftfreq, n, d, dtype, device)
 
 
-def rfftfreq(n: int, d: Any = 1.0, device: Any = None) -> Var:
+def rfftfreq(n: int, d: Any = 1.0, device: Any = None, *, dtype: Any = None) -> Var:
     """Return the frequencies of the terms of `rfft`; arguments are those of `fftfreq`."""
-    return _frequencies(_np.fft.rfftfreq, n, d, device)
+    return _frequencies(_np.fft.rfftfreq, n, d, dtype, device)
 
 
 def _rolled(x: Any, axes: Any, forward: bool) -> Var:

@@ -180,7 +180,7 @@ class NpzFile(Mapping[str, Var]):
 
 def _rest(stream: Any) -> int:
     """Return the bytes from here to the end of a file."""
-    here = stream.tell()
+    here: int = stream.tell()
     end: int = stream.seek(0, os.SEEK_END)
     stream.seek(here)
     return end - here

@@ -142,7 +142,8 @@ def _constants(var: Var, pairs: _Pairs, values: Any) -> Var:
 
 def _along(var: Var, axis: int, part: slice) -> Var:
     """Return a part of the array along one axis."""
-    return var[(*[slice(None)] * axis, part)]
+    index: list[Any] = [slice(None)] * axis + [part]
+    return var[tuple(index)]
 
 
 def _shaped(values: Any, rank: int, axis: int) -> Any:

@@ -260,12 +260,20 @@ def isdtype(dtype: Any, kind: Any) -> Any:
 
 def finfo(dtype: Any) -> Any:
     """Return the limits of a float type, or of the type of an array."""
-    return _np.finfo(dtype.dtype if hasattr(dtype, "dtype") else _type_of(dtype))
+    return _np.finfo(_limited(dtype))
 
 
 def iinfo(int_type: Any) -> Any:
     """Return the limits of an integer type, or of the type of an array."""
-    return _np.iinfo(int_type.dtype if hasattr(int_type, "dtype") else _type_of(int_type))
+    return _np.iinfo(_limited(int_type))
+
+
+def _limited(value: Any) -> _np.dtype[Any]:
+    """Return the type meant by a type, or that of an array; classes have a `dtype` of their own."""
+    if not isinstance(value, type) and hasattr(value, "dtype"):
+        found: _np.dtype[Any] = value.dtype
+        return found
+    return as_dtype(value)
 
 
 def iscomplexobj(x: Any) -> Any:
