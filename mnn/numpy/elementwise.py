@@ -11,6 +11,7 @@ import numpy as _np
 from mnn.errors import ShapeError
 from mnn.expr.dtypes import default_float
 from mnn.expr.var import Var
+from mnn.numpy.hosting import computed
 from mnn.numpy.reductions import stored
 from mnn.ops import arithmetic as _arithmetic
 from mnn.ops import comparison as _comparison
@@ -52,7 +53,6 @@ from mnn.ops.unary import (
     log1p,
     log2,
     log10,
-    sign,
     sqrt,
     square,
     trunc,
@@ -230,9 +230,22 @@ radians = deg2rad
 degrees = rad2deg
 
 
+def sign(x: Any) -> Var:
+    """Return -1, 0 or 1 by the sign of x; for complex numbers x / |x|, computed by NumPy."""
+    var = as_var(x, "sign")
+    found: Var = computed(_np.sign, var) if var.dtype.kind == "c" else _unary.sign(var)
+    return found
+
+
 def round(a: Any, decimals: int = 0, out: Any = None) -> Var:
-    """Return the nearest number with `decimals` digits after the point, halves to even."""
-    return stored(_rounded(as_var(a, "round"), _operator.index(decimals)), out)
+    """Return the nearest number with `decimals` digits after the point, halves to even.
+
+    The parts of complex numbers are rounded by NumPy.
+    """
+    var = as_var(a, "round")
+    if var.dtype.kind == "c":
+        return stored(computed(_np.round, var, _operator.index(decimals)), out)
+    return stored(_rounded(var, _operator.index(decimals)), out)
 
 
 def _rounded(x: Var, decimals: int) -> Var:

@@ -65,32 +65,48 @@ def _check_sort(name: str, kind: Any, order: Any, stable: Any = None) -> None:
 
 
 def sort(
-    a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+    a: Any,
+    axis: int | None = -1,
+    kind: Any = None,
+    order: Any = None,
+    *,
+    stable: Any = None,
+    descending: bool = False,
 ) -> Var:
     """Return a sorted copy along `axis` (None: of the flat array); equal elements keep theirs.
 
     Args:
         a: array.    axis: which axis.
         kind, order, stable: as in NumPy; the order is stable whatever they say.
+        descending: begin with the largest, as the array API standard has it.
     """
     _check_sort("sort", kind, order, stable)
     x = as_var(a, "sort")
-    return _sorting.sort(ravel(x) if axis is None else x, 0 if axis is None else axis)
+    place = 0 if axis is None else axis
+    return _sorting.sort(ravel(x) if axis is None else x, place, descend=descending)
 
 
 def argsort(
-    a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+    a: Any,
+    axis: int | None = -1,
+    kind: Any = None,
+    order: Any = None,
+    *,
+    stable: Any = None,
+    descending: bool = False,
 ) -> Var:
     """Return the int32 positions that sort along `axis`; equal elements keep their order.
 
     Args:
         a: array.    axis: which axis.
         kind, order, stable: as in NumPy; the order is stable whatever they say.
+        descending: begin with the largest, as the array API standard has it.
     """
     _check_sort("argsort", kind, order, stable)
     x = as_var(a, "argsort")
     flat = axis is None or not x.ndim
-    return _sorting.sort(ravel(x) if flat else x, 0 if axis is None or flat else axis, True)
+    place = 0 if axis is None or flat else axis
+    return _sorting.sort(ravel(x) if flat else x, place, True, descending)
 
 
 def partition(
