@@ -109,11 +109,11 @@ def _convolution(name: str, found: re.Match[str]) -> Case:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1, channels, height, width), np.float32)
     ends = (outputs, channels // groups)
-    compute, lower = reference.conv, conv.lower
+    compute, transposed = reference.conv, "t" in letters
     more: dict[str, Any] = {}
-    if "t" in letters:
+    if transposed:
         ends = (channels, outputs // groups)
-        compute, lower = reference.conv_transpose, conv.lower_transpose
+        compute = reference.conv_transpose
         more = {"output_padding": (0, 0)}
     weight = rng.standard_normal((*ends, down, right), np.float32)
     bias = rng.standard_normal(outputs, np.float32)
@@ -139,12 +139,13 @@ def _convolution(name: str, found: re.Match[str]) -> Case:
                 held = np.ascontiguousarray(residual.transpose(LAST))
                 operands = (_constant(held).permuted(FIRST),)
             epilogue = Epilogue(program, operands)
-        return lower(
+        return conv.lower(
             source,
             _constant(weight),
             out,
             target,
             bias=_constant(bias),
+            transposed=transposed,
             epilogue=epilogue,
             low=low,
             **attributes,

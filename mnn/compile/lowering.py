@@ -402,13 +402,13 @@ class _Lowering:
             return pool.lower(operands[0], output, self.target, epilogue=epilogue, **attributes)
         from mnn.codegen.templates import conv
 
-        function = conv.lower if anchor.kind == "conv" else conv.lower_transpose
-        return function(
+        return conv.lower(
             operands[0],
             operands[1],
             output,
             self.target,
             bias=bias,
+            transposed=anchor.kind == "conv_transpose",
             epilogue=epilogue,
             low=self.low,
             **attributes,

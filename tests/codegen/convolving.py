@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
 from mnn.codegen.kernel import CONSTANT, INPUT, Call, Epilogue, Tensor
 from mnn.codegen.program import Program, Step, constant_step
 from mnn.codegen.target import TARGETS, Target, host_target
 from mnn.codegen.templates import conv
 from mnn.ops.reference import conv as reference
-from tests.codegen.imaging import channels_last, result
+from tests.codegen.imaging import RUNNABLE, channels_last, result
 from tests.codegen.running import Array, filled, run
 
 
@@ -102,13 +103,13 @@ def check(
         epilogue = add_scale_clip(held, filled(scale, CONSTANT))
     out = result(expected.shape)
     chosen = target if isinstance(target, Target) else _named(target)
-    function = conv.lower_transpose if transpose else conv.lower
-    calls = function(
+    calls = conv.lower(
         source,
         factor,
         out,
         chosen,
         bias=summand,
+        transposed=transpose,
         epilogue=epilogue,
         low=low,
         **attributes,
@@ -118,6 +119,33 @@ def check(
         error = np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-6)
         assert error < tolerance, f"{[each.label for each in calls]}: error {error}"
     return calls
+
+
+@st.composite
+def windows(draw: Any, most: int = 3) -> Any:
+    """Return a kernel, sizes of spatial axes that it fits in, and other arguments of `check`.
+
+    Args:
+        most: the largest padding.
+    """
+    rank = draw(st.integers(1, 3))
+    kernel = draw(st.lists(st.integers(1, 4), min_size=rank, max_size=rank))
+    dilation = draw(st.lists(st.integers(1, 2), min_size=rank, max_size=rank))
+    reach = [(size - 1) * gap + 1 for size, gap in zip(kernel, dilation, strict=True)]
+    pads = [(draw(st.integers(0, most)), draw(st.integers(0, most))) for _ in kernel]
+    lengths = [
+        draw(st.integers(max(1, size - sum(pad)), size + 9))
+        for size, pad in zip(reach, pads, strict=True)
+    ]
+    options = {
+        "target": draw(st.sampled_from(RUNNABLE)),
+        "stride": draw(st.lists(st.integers(1, 3), min_size=rank, max_size=rank)),
+        "dilation": dilation,
+        "pads": pads,
+        "chunk": draw(st.sampled_from([0, 1])),
+        **{name: draw(st.booleans()) for name in ("bias", "constant", "last", "residual")},
+    }
+    return kernel, lengths, options
 
 
 def _named(target: str) -> Target:

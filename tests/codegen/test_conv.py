@@ -15,7 +15,7 @@ from mnn.codegen.target import TARGETS, host_target
 from mnn.codegen.templates import conv
 from mnn.errors import CodegenError
 from mnn.ops.reference import conv as reference
-from tests.codegen.convolving import add_scale_clip, check, labels
+from tests.codegen.convolving import add_scale_clip, check, labels, windows
 from tests.codegen.imaging import RUNNABLE, channels_last, emit_all, result
 from tests.codegen.running import filled, run
 
@@ -159,32 +159,15 @@ def test_random_shapes(data: st.DataObject) -> None:
     draw = data.draw
     groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
     transpose = draw(st.booleans())
-    rank = draw(st.integers(1, 3))
-    kernel = draw(st.lists(st.integers(1, 4), min_size=rank, max_size=rank))
-    dilation = draw(st.lists(st.integers(1, 2), min_size=rank, max_size=rank))
-    reach = [(size - 1) * gap + 1 for size, gap in zip(kernel, dilation, strict=True)]
-    limit = 0 if transpose else 3
-    pads = [(draw(st.integers(0, limit)), draw(st.integers(0, limit))) for _ in kernel]
-    lengths = [
-        draw(st.integers(max(1, size - sum(pad)), size + 9))
-        for size, pad in zip(reach, pads, strict=True)
-    ]
+    kernel, lengths, options = draw(windows(0 if transpose else 3))
     check(
         (draw(st.integers(0, 2)), groups * draw(st.integers(1, 20)), *lengths),
         kernel,
         groups * draw(st.integers(1, 40)),
-        draw(st.sampled_from(RUNNABLE)),
         groups=groups,
-        stride=draw(st.lists(st.integers(1, 3), min_size=rank, max_size=rank)),
-        dilation=dilation,
-        pads=pads,
-        bias=draw(st.booleans()),
-        constant=draw(st.booleans()),
-        last=draw(st.booleans()),
-        residual=draw(st.booleans()),
-        chunk=draw(st.sampled_from([0, 1])),
         transpose=transpose,
-        **({"output_padding": (0,) * rank} if transpose else {}),
+        **options,
+        **({"output_padding": (0,) * len(kernel)} if transpose else {}),
     )
 
 

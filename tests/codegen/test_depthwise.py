@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mnn.codegen.kernel import CONSTANT
 from mnn.codegen.target import TARGETS
 from mnn.codegen.templates import conv
-from tests.codegen.convolving import check, labels
+from tests.codegen.convolving import check, labels, windows
 from tests.codegen.imaging import RUNNABLE, channels_last, emit_all, result
 from tests.codegen.running import filled, run
 
@@ -78,29 +78,13 @@ def test_random_shapes(data: st.DataObject) -> None:
     draw = data.draw
     channels = draw(st.sampled_from([1, 2, 5, 8, 16, 19, 32, 50]))
     multiplier = draw(st.sampled_from([1, 1, 2, 3]))
-    rank = draw(st.integers(1, 3))
-    kernel = draw(st.lists(st.integers(1, 4), min_size=rank, max_size=rank))
-    dilation = draw(st.lists(st.integers(1, 2), min_size=rank, max_size=rank))
-    reach = [(size - 1) * gap + 1 for size, gap in zip(kernel, dilation, strict=True)]
-    pads = [(draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in kernel]
-    lengths = [
-        draw(st.integers(max(1, size - sum(pad)), size + 9))
-        for size, pad in zip(reach, pads, strict=True)
-    ]
+    kernel, lengths, options = draw(windows())
     check(
         (draw(st.integers(0, 2)), channels, *lengths),
         kernel,
         channels * multiplier,
-        draw(st.sampled_from(RUNNABLE)),
         groups=channels,
-        stride=draw(st.lists(st.integers(1, 3), min_size=rank, max_size=rank)),
-        dilation=dilation,
-        pads=pads,
-        bias=draw(st.booleans()),
-        constant=draw(st.booleans()),
-        last=draw(st.booleans()),
-        residual=draw(st.booleans()),
-        chunk=draw(st.sampled_from([0, 1])),
+        **options,
     )
 
 

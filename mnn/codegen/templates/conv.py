@@ -24,7 +24,7 @@ from mnn.codegen.templates.window import (
 from mnn.errors import CodegenError
 from mnn.records import dataclass, replace
 
-__all__ = ["lower", "lower_transpose"]
+__all__ = ["lower"]
 
 
 def lower(
@@ -38,6 +38,7 @@ def lower(
     dilation: Sequence[int],
     pads: Sequence[tuple[int, int]],
     groups: int,
+    transposed: bool = False,
     epilogue: Epilogue | None = None,
     low: bool = False,
 ) -> list[Call]:
@@ -46,12 +47,15 @@ def lower(
     Args:
         x: (samples, channels, 1 to 3 spatial axes) of float32; strides are arbitrary, neighbouring
             channels are fastest.
-        weight: (channels of out, channels of x / groups, kernel...); a constant is packed once.
+        weight: (channels of out, channels of x / groups, kernel...), or transposed (channels of x,
+            channels of out / groups, kernel...); a constant is packed once.
         out: (samples, channels, ...); float32, or what the epilogue's program makes. It must not
             overlap any operand.
         bias: one float32 for each channel of `out`.
         stride, dilation: a number for each spatial axis.
-        pads: (begin, end) for each spatial axis; negative numbers cut off.
+        pads: (begin, end) for each spatial axis; negative numbers cut off. Transposed: positions
+            cut off the front of the full result; the shape of `out` says where it ends.
+        transposed: the transposed convolution is meant.
         epilogue: its operands broadcast to the shape of `out`.
         low: products of bfloat16 or float16 are exact enough, where the target has them; sums are
             float32 (see `float16`).
@@ -59,59 +63,34 @@ def lower(
     Raises:
         CodegenError: shapes or dtypes do not fit.
     """
-    _check("conv", x, weight, out, bias, weight.shape[0], weight.shape[1] * groups)
+    one, two = weight.shape[:2]
+    made, taken = (two * groups, one) if transposed else (one, two * groups)
+    _check("conv_transpose" if transposed else "conv", x, weight, out, bias, made, taken)
     if not out.size:
         return []
     window = window_of(weight.shape[2:], stride, dilation, pads)
     job = _Job(x, out, bias, epilogue, target, low)
-    count, inputs = weight.shape[0] // groups, weight.shape[1]
     first, second, *steps = weight.strides
+    distances = (first, second)
+    if transposed:
+        distances = (second, first)
     grouped = replace(
         weight,
-        shape=(groups, count, inputs, *window.kernel),
-        strides=(first * count, first, second, *triple(steps, 0)),
+        shape=(groups, made // groups, taken // groups, *window.kernel),
+        strides=(first * (one // groups), *distances, *triple(steps, 0)),
     )
-    job.add(grouped, window, _Phase())
+    if transposed:
+        _add_phases(job, grouped, window)
+    else:
+        job.add(grouped, window, _Phase())
     return job.calls()
 
 
-def lower_transpose(
-    x: Tensor,
-    weight: Tensor,
-    out: Tensor,
-    target: Target,
-    *,
-    bias: Tensor | None,
-    stride: Sequence[int],
-    dilation: Sequence[int],
-    pads: Sequence[tuple[int, int]],
-    groups: int,
-    epilogue: Epilogue | None = None,
-    low: bool = False,
-) -> list[Call]:
-    """Return calls that store `epilogue(conv_transpose(x, weight) + bias)` in `out`.
+def _add_phases(job: _Job, grouped: Tensor, full: Window) -> None:
+    """Add what makes a transposed convolution.
 
     The outputs that lie `stride` apart are a convolution of their own, with some of the taps.
-
-    Args:
-        weight: (channels of x, channels of out / groups, kernel...).
-        pads: (begin, end) for each spatial axis: positions cut off the front of the full result;
-            the shape of `out` says where it ends.
-
-    Other arguments and errors are those of `lower`.
     """
-    _check("conv_transpose", x, weight, out, bias, weight.shape[1] * groups, weight.shape[0])
-    if not out.size:
-        return []
-    full = window_of(weight.shape[2:], stride, dilation, pads)
-    job = _Job(x, out, bias, epilogue, target, low)
-    inputs, outputs = weight.shape[0] // groups, weight.shape[1]
-    first, second, *steps = weight.strides
-    grouped = replace(
-        weight,
-        shape=(groups, outputs, inputs, *full.kernel),
-        strides=(first * inputs, second, first, *triple(steps, 0)),
-    )
     for start in np.ndindex(*full.stride):
         phase = _Phase((start[0], start[1], start[2]), full.stride)
         depth, height, width = (_phase_taps(full, axis, each) for axis, each in enumerate(start))
@@ -129,7 +108,6 @@ def lower_transpose(
         if not window.taps:
             window = replace(window, begin=(0, 0, 0))
         job.add(part, window, phase)
-    return job.calls()
 
 
 class _Taps(NamedTuple):
