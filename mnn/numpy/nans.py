@@ -11,6 +11,7 @@ from mnn.expr.dtypes import as_dtype
 from mnn.expr.var import Var
 from mnn.numpy import reductions as _reductions
 from mnn.numpy import running as _running
+from mnn.numpy.hosting import at_once
 from mnn.numpy.reductions import NOTHING, rows_of, stored, with_axes
 from mnn.ops.arithmetic import maximum as _maximum
 from mnn.ops.comparison import select as _select
@@ -167,10 +168,9 @@ def nanargmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NOTH
 
 def _check_numbers(name: str, x: Var, axis: Any) -> None:
     """Raise ShapeError when a row holds nothing but NaN, if the values are known by now."""
-    if not _has_nan(x) or not x.size or 0 in x.shape:
+    if not _has_nan(x) or not at_once(x) or 0 in x.shape:
         return
-    only = _reductions.all(_isnan(x), axis)
-    if only._ref is None and bool(only._array().any()):
+    if bool(_reductions.all(_isnan(x), axis)._array().any()):
         raise ShapeError(f"{name}: found nothing but NaN. Expected a number along the axis.")
 
 

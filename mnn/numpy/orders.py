@@ -20,6 +20,7 @@ from mnn.numpy.reductions import (
     sum,
     with_axes,
 )
+from mnn.numpy.sizes import sizes_of
 from mnn.numpy.weights import fitting_weights
 from mnn.ops import scan as _scan
 from mnn.ops.arithmetic import maximum as _maximum
@@ -32,7 +33,6 @@ from mnn.ops.index import gather_elements as _gather_elements
 from mnn.ops.movement import expand_dims as _expand_dims
 from mnn.ops.movement import reshape
 from mnn.ops.operands import array_of, as_var
-from mnn.ops.shape import shape as _shape
 from mnn.ops.sorting import sort as _sort
 from mnn.ops.transpose import transpose as _transpose
 from mnn.ops.unary import ceil, floor, rint
@@ -81,7 +81,7 @@ def median(
     if rows.shape[-1] == 0:
         return stored(mean(x, axis, None, None, keepdims), out)
     ordered = _first(_sort(rows, -1))
-    size: Any = ordered.shape[0] if ordered.shape[0] > 0 else _shape(ordered)[0]
+    size = sizes_of(ordered)[0]
     found = _middle(_gather(ordered, (size - 1) // 2), _gather(ordered, size // 2))
     if x.dtype.kind in "fc":
         # NaN sorts to the end: where the last is NaN, so is the median.
@@ -230,7 +230,7 @@ def _read(ordered: Var, wanted: _Quantiles, count: Any, numbers: Any) -> Var:
         numbers: functions for counts of that kind.
     """
     q = wanted.column(0 if numbers is _HOST else ordered.ndim - 1)
-    many = ordered.shape[0] if ordered.shape[0] >= 0 else cast(_shape(ordered)[0], _np.int64)
+    many = sizes_of(ordered)[0]
     if numbers is _GRAPH:
         q = Var(q.astype(_np.float64))
     if wanted.takes_elements and wanted.method not in _DISCRETE:
@@ -340,7 +340,7 @@ def _weighted(rows: Var, weights: Var, wanted: _Quantiles, *, skip: bool) -> Var
     share = _select(share == 0, -1.0, share)
     reached = _expand_dims(share, 0) < Var(wanted.column(rows.ndim).astype(_np.float64))
     place = sum(reached, 1, _np.int64)
-    found = _elements(ordered, place, ordered.shape[0])
+    found = _elements(ordered, place, sizes_of(ordered)[0])
     if nans and not skip:
         last = ordered[-1]
         found = _select(_isnan(last), last, found)

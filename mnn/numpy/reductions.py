@@ -423,9 +423,10 @@ def _widened(x: Var, dtype: Any) -> Var:
 def _spread(x: Var, axis: Any, keepdims: Any, where: Any, given: Any) -> Var:
     """Return the sum of squared distances from the mean."""
     middle = mean(x, axis, None, None, True, where=where) if given is NOTHING else given
-    centred = x - middle
+    # Squares of what does not count would give NaN for gradients, where that is NaN.
+    centred = masked(x - middle, where, 0)
     squares = square(_absolute(centred)) if x.dtype.kind == "c" else square(centred)
-    return sum(squares, axis, None, None, keepdims, where=where)
+    return sum(squares, axis, None, None, keepdims)
 
 
 def std(

@@ -77,13 +77,14 @@ def unique(
         return_index, return_inverse, return_counts: what else to return, as int32.
         axis: None: elements of the flat array; else slices along that axis are compared, and the
             result holds values, not a graph.
-        equal_nan: NaN equals NaN; False needs values too.
+        equal_nan: NaN equals NaN; False needs the values of floats, too.
         sorted: accepted for compatibility; the elements are sorted in any case.
     """
     x = as_var(ar, "unique")
     if axis is not None:
         normalize_axis("unique", axis, x.ndim)
-    if axis is not None or not equal_nan or at_once(x):
+    apart = not equal_nan and x.dtype.kind in "fc"
+    if axis is not None or apart or at_once(x):
         return _unique_values(x, (return_index, return_inverse, return_counts), axis, equal_nan)
     values, first, inverse, counts = _search.unique(x)
     found = [values]

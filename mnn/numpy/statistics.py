@@ -12,7 +12,7 @@ from mnn.expr.var import Var
 from mnn.numpy.hosting import at_once, computed
 from mnn.numpy.reductions import any as _any
 from mnn.numpy.reductions import sum
-from mnn.numpy.sizes import known_shape
+from mnn.numpy.sizes import known_shape, sizes_of, steps
 from mnn.numpy.weights import average
 from mnn.ops.arithmetic import maximum as _maximum
 from mnn.ops.arithmetic import minimum as _minimum
@@ -58,26 +58,32 @@ def cov(
     Raises:
         ShapeError: more than two dimensions, a ddof that is no integer, weights that do not fit.
     """
+    return squeeze(_matrix(m, y, rowvar, bias, ddof, (fweights, aweights), dtype))
+
+
+def _matrix(
+    m: Any, y: Any, rowvar: bool, bias: bool, ddof: Any, weights: tuple[Any, Any], dtype: Any
+) -> Var:
+    """Return what `cov` returns, with two dimensions in any case."""
     if ddof is not None and ddof != int(ddof):
         raise ShapeError(f"cov: ddof is {ddof!r}, expected an integer.")
     x = as_var(m, "cov")
     variables = [x] if y is None else [x, as_var(y, "cov")]
-    if any_above(variables, 2):
+    if max(each.ndim for each in variables) > 2:
         raise ShapeError("cov: found more than two dimensions, expected a matrix of variables.")
-    common = _np.result_type(*(each.dtype for each in variables))
-    result = float_result(common) if dtype is None else as_dtype(dtype)
-    if result == _np.float16 and dtype is None:
-        result = _np.dtype(_np.float32)
-    wide = _np.complex128 if common.kind == "c" else _np.float64
+    result = _result_dtype(variables, dtype)
+    wide = _np.complex128 if any(each.dtype.kind == "c" for each in variables) else _np.float64
     rows = _rows(variables, wide, by_rows=rowvar)
     if rows.shape[0] == 0:
         return Var(_np.zeros((0, 0), result))
-    return cast(_covariance(rows, bias, ddof, _weights(rows, fweights, aweights)), result)
+    return cast(_covariance(rows, bias, ddof, _weights(rows, *weights)), result)
 
 
-def any_above(variables: list[Var], rank: int) -> bool:
-    """Return whether one of the arrays has more dimensions than `rank`."""
-    return max(each.ndim for each in variables) > rank
+def _result_dtype(variables: list[Var], dtype: Any) -> _np.dtype[Any]:
+    if dtype is not None:
+        return as_dtype(dtype)
+    result = float_result(_np.result_type(*(each.dtype for each in variables)))
+    return _np.dtype(_np.float32) if result == _np.float16 else result
 
 
 def _rows(variables: list[Var], dtype: Any, *, by_rows: bool) -> Var:
@@ -135,24 +141,24 @@ def _covariance(
     centred = rows - reshape(middle, (-1, 1))
     other = centred if combined is None else centred * combined
     product = _matmul(centred, _conjugate(_transpose(other, (1, 0))))
-    return squeeze(product * (1.0 / divisor))
+    scaled: Var = product * (1.0 / divisor)
+    return scaled
 
 
 def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Var:
     """Return the correlation coefficients of variables; the arguments are those of `cov`."""
-    wanted = cov(x, y, rowvar, dtype=dtype)
-    wide = _np.complex128 if wanted.dtype.kind == "c" else _np.float64
-    found = cov(x, y, rowvar, dtype=wide)
-    if not found.ndim:
-        return cast(found / found, wanted.dtype)
-    size = found.shape[0]
-    flat = reshape(found, (-1,))
-    places = Var(_np.arange(size, dtype=_np.int32) * (size + 1))
-    spread = sqrt(_real_part(_gather(flat, places)))
+    variables = [as_var(each, "corrcoef") for each in (x, y) if each is not None]
+    wanted = _result_dtype(variables, dtype)
+    wide = _np.complex128 if wanted.kind == "c" else _np.float64
+    found = _matrix(x, y, rowvar, False, None, (None, None), wide)
+    size = sizes_of(found)[0]
+    spread = sqrt(_real_part(_gather(reshape(found, (-1,)), steps(size) * (size + 1))))
     found = found / reshape(spread, (-1, 1)) / reshape(spread, (1, -1))
-    if found.dtype.kind == "c":
-        return cast(_limited(_real_part(found)) + _limited(_imaginary(found)) * 1j, wanted.dtype)
-    return cast(_limited(found), wanted.dtype)
+    if wide is _np.complex128:
+        found = _limited(_real_part(found)) + _limited(_imaginary(found)) * 1j
+    else:
+        found = _limited(found)
+    return squeeze(cast(found, wanted))
 
 
 def _limited(x: Var) -> Var:
