@@ -14,22 +14,21 @@ import numpy as np
 
 from mnn.codegen.body import Body
 from mnn.codegen.builder import Function, Value, lanes_of, vector
-from mnn.codegen.kernel import Buffer, Call, Tensor, contiguous
+from mnn.codegen.kernel import Buffer, Call, Kernel, Slot, Tensor, contiguous
 from mnn.codegen.program import Program
 from mnn.codegen.target import Target
 from mnn.codegen.templates import loops
 from mnn.codegen.templates.access import memory_type
 from mnn.errors import CodegenError
-from mnn.records import replace
+from mnn.records import dataclass, replace
 
 __all__ = [
-    "check",
+    "OrderingKernel",
     "key_bits",
     "load_keys",
     "merged_rows",
-    "neighbouring_rows",
     "ordered_key",
-    "results_of",
+    "prepared",
 ]
 
 
@@ -67,7 +66,7 @@ def load_keys(f: Function, dtype: str, place: Value, lanes: int, *, descending: 
     return ordered_key(f, dtype, loaded, descending=descending)
 
 
-def check(name: str, x: Tensor, values: Tensor | None, indices: Tensor | None, count: int) -> None:
+def _check(name: str, x: Tensor, values: Tensor | None, indices: Tensor | None, count: int) -> None:
     """Raise CodegenError unless rows of x can be ordered into these results."""
     if x.dtype.kind not in "biuf" or x.dtype.itemsize not in (1, 2, 4, 8) or x.dtype == np.float16:
         raise CodegenError(f"{name}: kernels do not sort {x.dtype}.")
@@ -99,7 +98,7 @@ def merged_rows(tensor: Tensor) -> Tensor | None:
     return replace(tensor, shape=shape, strides=strides)
 
 
-def neighbouring_rows(x: Tensor, target: Target) -> tuple[Tensor, list[Call]]:
+def _neighbouring_rows(x: Tensor, target: Target) -> tuple[Tensor, list[Call]]:
     """Return (rows, length) of the elements, neighbours in memory, and the calls that copy them."""
     rows = merged_rows(x)
     if rows is not None and (x.shape[-1] == 1 or x.strides[-1] == 1):
@@ -112,7 +111,7 @@ def neighbouring_rows(x: Tensor, target: Target) -> tuple[Tensor, list[Call]]:
     return made, calls
 
 
-def results_of(
+def _results(
     name: str, x: Tensor, values: Tensor | None, indices: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return both results as rows; x stands for one that is not wanted.
@@ -127,3 +126,58 @@ def results_of(
             raise CodegenError(f"{name}: rows of a result lie at several distances. Copy it after.")
         found.append(replace(x, shape=(1, 1), strides=(0, 0)) if rows is None else rows)
     return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class OrderingKernel(Kernel):
+    """A kernel for the first `count` elements of sorted rows; equal ones keep their order.
+
+    Attributes:
+        dtype: of elements.
+        descending: large ones come first.
+        values, indices: which results are stored.
+    """
+
+    dtype: str
+    descending: bool
+    values: bool
+    indices: bool
+
+    def fields(self) -> str:
+        """Return the names of the argument block: strides are in bytes, lengths in elements."""
+        return "*x *y *i x_row y_row i_row y_step i_step length count"
+
+
+def prepared(
+    name: str,
+    x: Tensor,
+    values: Tensor | None,
+    indices: Tensor | None,
+    target: Target,
+    count: int,
+) -> tuple[tuple[Slot, ...], list[Call]] | None:
+    """Return the argument block of an `OrderingKernel`, and calls that come before it.
+
+    None when there is nothing to do.
+
+    Raises:
+        CodegenError: dtypes or shapes do not fit.
+    """
+    _check(name, x, values, indices, count)
+    if not count or not x.size or (values is None and indices is None):
+        return None
+    rows, calls = _neighbouring_rows(x, target)
+    y, i = _results(name, rows, values, indices)
+    slots: tuple[Slot, ...] = (
+        rows.pointer,
+        y.pointer,
+        i.pointer,
+        rows.strides[0] * x.dtype.itemsize,
+        y.strides[0] * y.dtype.itemsize,
+        i.strides[0] * i.dtype.itemsize,
+        y.strides[-1] * y.dtype.itemsize,
+        i.strides[-1] * i.dtype.itemsize,
+        x.shape[-1],
+        count,
+    )
+    return slots, calls

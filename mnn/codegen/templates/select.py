@@ -14,10 +14,10 @@ import numpy as np
 
 from mnn.codegen.body import Body
 from mnn.codegen.builder import I32, I64, PTR, Function, Index, Module, Value
-from mnn.codegen.kernel import Call, Kernel, Slot, Tensor
+from mnn.codegen.kernel import Call, Tensor
 from mnn.codegen.target import Target
 from mnn.codegen.templates.access import lane_numbers, memory_type
-from mnn.codegen.templates.ordering import check, key_bits, load_keys, neighbouring_rows, results_of
+from mnn.codegen.templates.ordering import OrderingKernel, key_bits, load_keys, prepared
 from mnn.records import dataclass
 
 __all__ = ["MOST", "SelectKernel", "lower"]
@@ -32,29 +32,18 @@ _UNITS = 4
 
 
 @dataclass(frozen=True)
-class SelectKernel(Kernel):
-    """The first `count` elements of rows, in order; of equal ones those that come first.
-
-    Attributes:
-        dtype: of elements.
-        descending: large ones come first.
-        values, indices: which results are stored.
-    """
-
-    dtype: str
-    descending: bool
-    values: bool
-    indices: bool
+class SelectKernel(OrderingKernel):
+    """Finds candidates, and the places of those."""
 
     def fields(self) -> str:
-        """Return the names of the argument block: strides are in bytes, lengths in elements.
+        """Return the names of the argument block.
 
         `prefix` is a multiple of `room`, which is a whole number of vectors; 0 makes all elements
         candidates, for whom there must be room. Above `enough` candidates, dropping some pays.
 
         Scratch holds `room` keys, as many positions, and `count` places.
         """
-        return "*x *y *i x_row y_row i_row y_step i_step length count room prefix enough"
+        return f"{super().fields()} room prefix enough"
 
     def build(self, target: Target) -> Module:
         """Return the code."""
@@ -382,10 +371,10 @@ def lower(
     Raises:
         CodegenError: dtypes or shapes do not fit.
     """
-    check(label, x, values, indices, count)
-    if not count or not x.size or (values is None and indices is None):
+    found = prepared(label, x, values, indices, target, count)
+    if found is None:
         return []
-    rows, calls = neighbouring_rows(x, target)
+    slots, calls = found
     kernel = SelectKernel(x.dtype.name, descending, values is not None, indices is not None)
     size = key_bits(x.dtype.name) // 8
     lanes = target.vector_bytes // size
@@ -394,26 +383,10 @@ def lower(
     prefix = min(length, _PREFIX) // room * room if length > room else 0
     if not prefix:
         room = max(length, room)
-    y, i = results_of(label, rows, values, indices)
-    slots: tuple[Slot, ...] = (
-        rows.pointer,
-        y.pointer,
-        i.pointer,
-        rows.strides[0] * x.dtype.itemsize,
-        y.strides[0] * y.dtype.itemsize,
-        i.strides[0] * i.dtype.itemsize,
-        y.strides[-1] * y.dtype.itemsize,
-        i.strides[-1] * i.dtype.itemsize,
-        length,
-        count,
-        room,
-        prefix,
-        count + count // 2 + lanes,
-    )
     items = math.prod(x.shape[:-1])
     call = Call(
         kernel,
-        slots,
+        (*slots, room, prefix, count + count // 2 + lanes),
         items,
         grain=max(1, 16384 // (length + count * count // lanes)),
         scratch=size * (2 * (room + lanes) + count),

@@ -14,17 +14,11 @@ import numpy as np
 
 from mnn.codegen.body import Body
 from mnn.codegen.builder import I32, I64, PTR, Function, Index, Module, Value
-from mnn.codegen.kernel import Call, Kernel, Slot, Tensor
+from mnn.codegen.kernel import Call, Tensor
 from mnn.codegen.target import Target
 from mnn.codegen.templates import select
 from mnn.codegen.templates.access import memory_type
-from mnn.codegen.templates.ordering import (
-    check,
-    key_bits,
-    load_keys,
-    neighbouring_rows,
-    results_of,
-)
+from mnn.codegen.templates.ordering import OrderingKernel, key_bits, load_keys, prepared
 from mnn.records import dataclass
 
 __all__ = ["RadixSort", "SortKernel", "lower", "scratch_bytes"]
@@ -134,23 +128,8 @@ class RadixSort:
 
 
 @dataclass(frozen=True)
-class SortKernel(Kernel):
-    """The first `count` elements of sorted rows; equal ones keep their order.
-
-    Attributes:
-        dtype: of elements.
-        descending: large ones come first.
-        values, indices: which results are stored.
-    """
-
-    dtype: str
-    descending: bool
-    values: bool
-    indices: bool
-
-    def fields(self) -> str:
-        """Return the names of the argument block: strides are in bytes, lengths in elements."""
-        return "*x *y *i x_row y_row i_row y_step i_step length count"
+class SortKernel(OrderingKernel):
+    """Sorts all elements of a row by their digits."""
 
     def build(self, target: Target) -> Module:
         """Return the code."""
@@ -222,29 +201,16 @@ def lower(
     Raises:
         CodegenError: dtypes or shapes do not fit.
     """
-    check(label, x, values, indices, count)
-    if not count or not x.size or (values is None and indices is None):
-        return []
-    length = x.shape[-1]
+    length = x.shape[-1] if x.shape else 0
     if count <= select.MOST and (length <= _SHORT or 4 * count <= length):
         return select.lower(
             x, values, indices, target, count=count, descending=descending, label=label
         )
-    rows, calls = neighbouring_rows(x, target)
-    y, i = results_of(label, rows, values, indices)
+    found = prepared(label, x, values, indices, target, count)
+    if found is None:
+        return []
+    slots, calls = found
     kernel = SortKernel(x.dtype.name, descending, values is not None, indices is not None)
-    slots: tuple[Slot, ...] = (
-        rows.pointer,
-        y.pointer,
-        i.pointer,
-        rows.strides[0] * x.dtype.itemsize,
-        y.strides[0] * y.dtype.itemsize,
-        i.strides[0] * i.dtype.itemsize,
-        y.strides[-1] * y.dtype.itemsize,
-        i.strides[-1] * i.dtype.itemsize,
-        length,
-        count,
-    )
     bits = key_bits(x.dtype.name)
     call = Call(
         kernel,
