@@ -385,6 +385,20 @@ class Function:
             kind,
         )
 
+    def narrowed(self, left: Value, right: Value) -> Value:
+        """Return signed integers of both as integers of half the size, within 16-byte parts.
+
+        Numbers beyond the smaller type become its nearest one. Each 16 bytes of the result have
+        what the same 16 bytes of left hold, then those of right.
+        """
+        self._require("packs", "narrowing of two vectors")
+        lanes, base = lanes_of(left.type), element(left.type)
+        words = {I32: ("packssdw", I16), I16: ("packsswb", I8)}
+        name, small = words[base]
+        bits = lanes * int(base[1:])
+        family = {128: f"sse2.{name}.128", 256: f"avx2.{name}", 512: f"avx512.{name}.512"}[bits]
+        return self.intrinsic(f"llvm.x86.{family}", vector(2 * lanes, small), [left, right])
+
     def extract(self, value: Value, lane: Index) -> Value:
         """Return one lane."""
         if lanes_of(value.type) == 1:

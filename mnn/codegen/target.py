@@ -41,6 +41,8 @@ class Target:
             them, through float32, only not faster: that is for tests on other machines.
         rounds: rounding floats to integers is an instruction.
         sums_pairs: products of neighbouring int16, added in pairs, are an instruction.
+        packs: narrowing two vectors of integers to one, with saturation, is an instruction that
+            works within 16-byte parts.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Target:
     float16_arithmetic: bool = False
     rounds: bool = True
     sums_pairs: bool = False
+    packs: bool = False
     attributes: tuple[str, ...] = field(
         default=("nounwind", '"no-trapping-math"="true"', '"no-builtins"')
     )
@@ -109,6 +112,7 @@ TARGETS: dict[str, Target] = {
             scales=True,
             float16=True,
             sums_pairs=True,
+            packs=True,
         ),
         Target(
             "avx2",
@@ -122,6 +126,7 @@ TARGETS: dict[str, Target] = {
             tiles=((6, 2), (4, 3), (2, 4), (12, 1)),
             float16=True,
             sums_pairs=True,
+            packs=True,
         ),
         Target(
             "sse2",
@@ -135,6 +140,7 @@ TARGETS: dict[str, Target] = {
             tiles=((4, 2), (3, 3), (2, 4), (6, 1)),
             rounds=False,
             sums_pairs=True,
+            packs=True,
         ),
         Target(
             "neon",

@@ -10,7 +10,7 @@ import numpy as np
 
 from mnn.codegen.kernel import Buffer, Call, Epilogue, Tensor, contiguous
 from mnn.codegen.target import Target
-from mnn.codegen.templates import int8_depthwise, int8_rows, relayout
+from mnn.codegen.templates import int8_blocks, int8_depthwise, int8_rows, relayout
 from mnn.codegen.templates.int8_ending import folded
 from mnn.codegen.templates.int8_problem import Int8Problem
 from mnn.codegen.templates.window import (
@@ -118,8 +118,16 @@ def lower(
         zero=zero,
         scale=_constant(left.scale),
     )
-    chosen = int8_depthwise if int8_depthwise.suits(problem) else int8_rows
-    return [*before, *chosen.lower(_flat(problem)), *after]
+    return [*before, *_chosen(problem), *after]
+
+
+def _chosen(problem: Int8Problem) -> list[Call]:
+    """Return the calls of the kernel that suits a convolution."""
+    if int8_blocks.suits(problem):
+        return int8_blocks.lower(problem)
+    if int8_depthwise.suits(problem):
+        return int8_depthwise.lower(problem)
+    return int8_rows.lower(_flat(problem))
 
 
 def _constant(array: Array) -> Tensor:
