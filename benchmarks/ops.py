@@ -2,13 +2,15 @@
 
 `python benchmarks/ops.py [CASE ...]`. Each case is one function over `numpy` or `mnn.numpy`.
 Candidate "mnn" records the operations (`expr.lazy_eval(True)`) and evaluates the whole when the
-result is read: building the graph is part of the time. "mnn:eager" computes call by call.
+result is read: building the graph is part of the time. "mnn:eager" is ordinary code, whose large
+results are computed when they are read. "mnn:compiled" is `mnn.numpy.compile` of the function.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,8 +30,8 @@ from harness import (
     write_json,
 )
 
-LAZY, EAGER, BASE = "mnn", "mnn:eager", "numpy"
-CANDIDATES = (BASE, LAZY, EAGER)
+LAZY, EAGER, COMPILED, BASE = "mnn", "mnn:eager", "mnn:compiled", "numpy"
+CANDIDATES = (BASE, LAZY, EAGER, COMPILED)
 
 Array = np.ndarray[Any, Any]
 
@@ -82,6 +84,27 @@ def _distances(np: Any, x: Any, y: Any) -> Any:
     return np.sqrt(np.sum((x - y) * (x - y), axis=-1))
 
 
+def _squared_error(np: Any, x: Any, y: Any) -> Any:
+    return ((x - y) ** 2).mean(axis=-1)
+
+
+def _distance_matrix(np: Any, x: Any, y: Any) -> Any:
+    return ((x[:, None, :] - y[None, :, :]) ** 2).sum(axis=-1)
+
+
+def _take(np: Any, x: Any) -> Any:
+    return np.take(x, _places(np, x.shape[0]))
+
+
+@functools.cache
+def _places(np: Any, count: int) -> Any:
+    return np.array(_generator().integers(0, count, count))
+
+
+def _generator() -> np.random.Generator:
+    return np.random.default_rng(3)
+
+
 def _matmul(np: Any, x: Any, y: Any) -> Any:
     return np.matmul(x, y)
 
@@ -92,6 +115,8 @@ CASES: dict[str, Case] = {
     "softmax": Case(_softmax, (("r", "r"),), chain=True),
     "layer norm": Case(_layer_norm, (("r", "r"), ("r",), ("r",)), chain=True),
     "distances": Case(_distances, (("r", "r"), ("r",)), chain=True),
+    "squared error of rows": Case(_squared_error, (("r", "r"), ("r", "r")), chain=True),
+    "distance matrix": Case(_distance_matrix, ((1000, 64), (1000, 64)), chain=True),
     "add": Case(lambda np, x, y: x + y, (("n",), ("n",))),
     "multiply by number": Case(lambda np, x: x * 3, (("n",),)),
     "exp": Case(lambda np, x: np.exp(x), (("n",),)),
@@ -104,12 +129,18 @@ CASES: dict[str, Case] = {
     "mean": Case(lambda np, x: np.mean(x), (("n",),)),
     "variance of rows": Case(lambda np, x: np.var(x, axis=1), (("r", "r"),)),
     "argmax of rows": Case(lambda np, x: np.argmax(x, axis=1), (("r", "r"),)),
+    "argmax": Case(lambda np, x: np.argmax(x), (("n",),)),
     "cumsum": Case(lambda np, x: np.cumsum(x, axis=0), (("n",),)),
     "sort": Case(lambda np, x: np.sort(x, axis=-1), (("n",),)),
+    "argsort": Case(lambda np, x: np.argsort(x, axis=-1), (("n",),)),
+    "unique": Case(lambda np, x: np.unique(x), (("n",),)),
+    "nonzero": Case(lambda np, x: np.nonzero(x > 0.6)[0], (("n",),)),
+    "take": Case(_take, (("n",),)),
     "transpose": Case(lambda np, x: np.ascontiguousarray(np.transpose(x)), (("r", "r"),)),
     "slice": Case(lambda np, x: x[1::2] * 1, (("n",),)),
     "concatenate": Case(lambda np, x, y: np.concatenate((x, y)), (("n",), ("n",))),
     "matmul 64": Case(_matmul, ((64, 64), (64, 64))),
+    "matmul 128": Case(_matmul, ((128, 128), (128, 128))),
     "matmul 256": Case(_matmul, ((256, 256), (256, 256))),
     "matmul 512": Case(_matmul, ((512, 512), (512, 512))),
     "matmul 1024": Case(_matmul, ((1024, 1024), (1024, 1024))),
@@ -130,6 +161,9 @@ def step(candidate: str, case: str, elements: int, threads: int) -> Callable[[],
     mnn.config.threads = threads
     mnn.expr.lazy_eval(candidate == LAZY)
     held = [namespace.array(each) for each in operands]
+    if candidate == COMPILED:
+        compiled = namespace.compile(functools.partial(compute, namespace))
+        return lambda: [np.asarray(compiled(*held))]
     return lambda: [np.asarray(compute(namespace, *held))]
 
 

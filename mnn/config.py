@@ -39,7 +39,8 @@ class Config:
             where the processor multiplies that, else float32.
         pending_bytes: in eager mode results of large arrays are not computed before they are
             needed, so that they are computed together. This bounds, for each of them, the bytes of
-            all arrays that take part; 0 computes everything at once.
+            all arrays that it is made of, which stay in memory as long as it waits; 0 computes
+            everything at once.
         pending_elements: how many elements make an array large in this sense.
         verify: check what each stage of the compiler makes, and let no run see what an earlier one
             left in memory; for finding mistakes. The environment variable `MNN_VERIFY=1` sets it.
@@ -50,7 +51,7 @@ class Config:
     backend: str = "cpu"
     threads: int = field(default_factory=available_cores)
     precision: str = "normal"
-    pending_bytes: int = 1 << 28
+    pending_bytes: int = 1 << 30
     pending_elements: int = 1 << 16
     verify: bool = field(default_factory=_asked_to_verify)
 

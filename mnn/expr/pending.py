@@ -16,7 +16,6 @@ except by the clock:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -110,16 +109,15 @@ def defer(
     types, stamp = stamped_types(operation, inputs, attributes)
     if len(types) != 1 or not types[0].is_static or not _kernel_dtype(types[0].dtype):
         return None
-    own = math.prod(types[0].sizes) * types[0].dtype.itemsize
-    if not own:
+    if 0 in types[0].sizes:
         return None
-    var = make_waiting(operation, inputs, attributes, types, stamp, total + own, count)
+    var = make_waiting(operation, inputs, attributes, types, stamp, total, count)
     if is_view and first is not None:
         made: Pending = var._pending
         base: Pending = first._pending.base or first._pending
         made.base = base
         base.views.append(made.holder)
-    if at_once or total + own > config.pending_bytes or count > _OPERATIONS_LIMIT:
+    if at_once or total > config.pending_bytes or count > _OPERATIONS_LIMIT:
         settle(var)
     return var
 
@@ -176,12 +174,10 @@ def defer_pair(operation: Operation, left: Any, right: Any = _NOTHING) -> Var | 
         refs.append(Ref(node, 0))
     inputs = tuple(refs)
     types, stamp = stamped_types(operation, inputs, _NO_ATTRIBUTES)
-    shape: Any = types[0].shape
-    own = math.prod(shape) * types[0].dtype.itemsize
-    if not own:
+    if 0 in types[0].shape:  # type: ignore[operator]
         return None
-    var = make_waiting(operation, inputs, _NO_ATTRIBUTES, types, stamp, total + own, count)
-    if at_once or total + own > config.pending_bytes or count > _OPERATIONS_LIMIT:
+    var = make_waiting(operation, inputs, _NO_ATTRIBUTES, types, stamp, total, count)
+    if at_once or total > config.pending_bytes or count > _OPERATIONS_LIMIT:
         settle(var)
     return var
 

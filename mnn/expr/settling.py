@@ -15,7 +15,7 @@ from mnn.expr.node import Node, Ref
 from mnn.expr.var import Var
 from mnn.expr.waiting import Pending, finish, lock, waiting
 
-__all__ = ["settle", "settle_all"]
+__all__ = ["SMALL_PRODUCT", "settle", "settle_all"]
 
 Array = np.ndarray[Any, Any]
 
@@ -99,7 +99,8 @@ def _computed(work: _Work, arrays: Sequence[Array]) -> list[Array]:
 
 # Operators that NumPy alone computes as quickly as a kernel does, or more so.
 _NUMPYS = frozenset(("reduce_max", "reduce_min", "argmax", "argmin", "concat", "sort"))
-_SMALL_PRODUCT = 300**3
+SMALL_PRODUCT = 300**3
+"""Multiplications up to which NumPy is as quick as a kernel."""
 
 
 def _suits_numpy(node: Pending, arrays: Sequence[Array]) -> bool:
@@ -109,7 +110,7 @@ def _suits_numpy(node: Pending, arrays: Sequence[Array]) -> bool:
         return True
     if name == "matmul":
         left, right = arrays[0], arrays[-1]
-        return left.ndim == 1 or right.ndim == 1 or left.size * right.shape[-1] < _SMALL_PRODUCT
+        return left.ndim == 1 or right.ndim == 1 or left.size * right.shape[-1] < SMALL_PRODUCT
     # Kernels read copies of arrays that are not C-contiguous.
     return any(not array.flags.c_contiguous for array in arrays)
 

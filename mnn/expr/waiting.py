@@ -32,7 +32,8 @@ class Pending(Node):
     """A node whose Var was promised its array.
 
     Attributes:
-        bytes: of all arrays that take part.    count: of operations.
+        bytes: of the large arrays that are read, each as often as it is.
+        count: of operations.
         stamp: see `mnn.expr.node.stamped_types`.
         holder: the Var.
         base: for a view of a pending result, the node whose memory it will share.
@@ -100,7 +101,8 @@ def _forget(dead: Any) -> None:
 def wait(var: Var) -> weakref.ref[Var]:
     """Note that a Var waits."""
     held: Any = _Waiting(var, _forget)
-    held.key = key = id(var)
+    key = id(var)
+    held.key = key
     found: weakref.ref[Var] = held
     waiting[key] = found
     return found

@@ -14,10 +14,13 @@ import numpy as _np
 from mnn.config import config
 from mnn.expr.enums import data_format
 from mnn.expr.modes import recorders
+from mnn.expr.pending import defer
+from mnn.expr.settling import SMALL_PRODUCT
 from mnn.expr.var import Var
 from mnn.numpy import manipulation, products, reductions, running, searching
 from mnn.ops.attach import attach_binary, attach_method
 from mnn.ops.quick import SMALL
+from mnn.ops.spec import OpSpec, find_spec
 
 Function = Callable[..., Any]
 
@@ -32,7 +35,12 @@ _largest, _least = _np.maximum.reduce, _np.minimum.reduce
 
 
 def _quick(
-    general: Function, small: Function, dtypes: frozenset[Any], *, large: bool = False
+    general: Function,
+    small: Function,
+    dtypes: frozenset[Any],
+    *,
+    large: bool = False,
+    reduction: str = "",
 ) -> Any:
     """Return `general`, but for arrays of some dtypes what `small` makes of the array.
 
@@ -41,7 +49,9 @@ def _quick(
         small: what NumPy does, with the arguments that have a meaning here.
         dtypes: for which that has the right type.
         large: a large array, given alone, is left to NumPy as well: kernels are not quicker.
+        reduction: the operator that reduces large arrays of floats.
     """
+    spec = find_spec(reduction) if reduction else None
 
     def call(*operands: Any, **options: Any) -> Any:
         if operands and type(operands[0]) is Var:
@@ -60,9 +70,28 @@ def _quick(
                 except (TypeError, ValueError, IndexError):
                     pass
             value = None  # what waits must be the only one that knows the array
+            if spec is not None and len(operands) == 1:
+                pending = _reduction(spec, operands[0], **options)
+                if pending is not None:
+                    return pending
         return general(*operands, **options)
 
     return _described(call, general)
+
+
+def _reduction(
+    spec: OpSpec, x: Any, axis: Any = None, keepdims: Any = False, **rest: Any
+) -> Var | None:
+    """Return a pending reduction of the most frequent kind, or None."""
+    if rest or config.lazy or recorders.count or x._ref is not None or x._format is not _NCHW:
+        return None
+    if x._value is not None and x._value.size < config.pending_elements:
+        return None
+    if x.dtype not in _FLOATS or not (axis is None or type(axis) is int):
+        return None
+    axes = None if axis is None else (axis,)
+    options = {"axes": axes, "keepdims": bool(keepdims), "dtype": None}
+    return defer(spec, [x], options) if config.pending_bytes else None
 
 
 def _described(call: Any, general: Function) -> Any:
@@ -117,11 +146,7 @@ def concatenate(
             if type(each) is not Var or each._ref is not None or each._format is not _NCHW:
                 break
             value = each._value
-            if (
-                value is None
-                or value.size > SMALL
-                or (kind is not None and value.dtype is not kind)
-            ):
+            if value is None or (kind is not None and value.dtype is not kind):
                 break
             kind = value.dtype
             values.append(value)
@@ -144,8 +169,7 @@ def matmul(x1: Any, x2: Any, /, *arguments: Any, **options: Any) -> Any:
             and not recorders.count
             and left.dtype is right.dtype
             and left.dtype in _FLOATS
-            and left.size <= SMALL
-            and right.size <= SMALL
+            and (right.ndim < 2 or left.ndim < 2 or left.size * right.shape[-1] < SMALL_PRODUCT)
             and x1._ref is x2._ref is None
             and x1._format is x2._format is _NCHW
         ):
@@ -182,16 +206,18 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
 
 
 def nonzero(a: Any) -> tuple[Var, ...]:
+    if type(a) is Var and a._value is None and a._ref is None:
+        a._array()
     if _is_computed(a) and a._value.ndim:
         return tuple([Var(each.astype(_INT32)) for each in a._value.nonzero()])
     return searching.nonzero(a)
 
 
-sum = _quick(reductions.sum, _reduce(_sum), _WIDE)
+sum = _quick(reductions.sum, _reduce(_sum), _WIDE, reduction="reduce_sum")
 prod = _quick(reductions.prod, _reduce(_prod), _WIDE)
-max = amax = _quick(reductions.max, _reduce(_largest), _REALS, large=True)
-min = amin = _quick(reductions.min, _reduce(_least), _REALS, large=True)
-mean = _quick(reductions.mean, lambda x, axis=None: x.mean(axis), _FLOATS)
+max = amax = _quick(reductions.max, _reduce(_largest), _REALS, large=True, reduction="reduce_max")
+min = amin = _quick(reductions.min, _reduce(_least), _REALS, large=True, reduction="reduce_min")
+mean = _quick(reductions.mean, lambda x, axis=None: x.mean(axis), _FLOATS, reduction="reduce_mean")
 any = _quick(reductions.any, lambda x, axis=None: x.any(axis), _REALS, large=True)
 all = _quick(reductions.all, lambda x, axis=None: x.all(axis), _REALS, large=True)
 argmax = _quick(reductions.argmax, lambda x, axis=None: _INT32(x.argmax(axis)), _REALS, large=True)

@@ -7,6 +7,7 @@ the documentation and the tests all read the same record.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
 from typing import Any
@@ -226,6 +227,7 @@ class OpSpec:
         if should_record():
             return self._record(operands, attributes)
         large, plain = False, True
+        product = 1
         for each in operands:
             if each is None:
                 continue
@@ -236,11 +238,23 @@ class OpSpec:
                     return self._record_and_compute(operands, attributes)
             elif each._value is None or each._value.size >= config.pending_elements:
                 large = True
+            else:
+                product *= each._value.size
             if each._format is not data_format.NCHW:
                 plain = False
-        if large:
+        if large or (product >= config.pending_elements and self._is_large(operands)):
             return self._apply_large(operands, attributes, plain=plain)
         return self._apply_now(operands, attributes)
+
+    def _is_large(self, operands: Sequence[Var | None]) -> bool:
+        """True when small operands broadcast to a large result."""
+        if self.family != "elementwise":
+            return False
+        try:
+            shape = np.broadcast_shapes(*[each.shape for each in operands if each is not None])
+        except ValueError:
+            return False
+        return math.prod(shape) >= config.pending_elements
 
     def _apply_large(
         self, operands: Sequence[Var | None], attributes: Mapping[str, Any], *, plain: bool
