@@ -75,7 +75,7 @@ def gradient_is_zero(spec: OpSpec) -> bool:
             found = spec.apply(operands, attributes)
             outputs = found if isinstance(found, tuple) else (found,)
             grads = tuple(
-                each if each.dtype.kind == "f" else Var(np.zeros((), np.float32))
+                each if each.dtype.kind in "fc" else Var(np.zeros((), np.float32))
                 for each in outputs
             )
             call = GradCall(tuple(operands), tuple(outputs), grads, attributes)
