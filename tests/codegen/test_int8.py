@@ -90,7 +90,12 @@ def test_depthwise(
 
 @pytest.mark.parametrize("target", HERE)
 def test_images_in_planes(target: str) -> None:
-    check((2, 3, 20, 21), (3, 3), 20, target, pads=ONE, stride=(2, 2), last=False)
+    for channels in (1, 2, 3, 4, 5):
+        options: dict[str, Any] = {"pads": ONE, "stride": (2, 2), "last": False}
+        calls = check((2, channels, 20, 21), (3, 3), 20, target, **options)
+        assert ("relayout" in calls[0].label) == (channels > 4)
+    check((1, 3, 20, 21), (7, 7), 32, target, pads=((3, 3), (3, 3)), last=False, chunk=1)
+    check((1, 3, 9, 9), (3, 3), 17, target, dilation=(1, 2), last=False)
     check((1, 17, 9, 9), (3, 3), 17, target, groups=17, last=False)
 
 

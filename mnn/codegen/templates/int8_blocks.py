@@ -306,7 +306,7 @@ class _Item:
         f, a = self.f, self.a
         end = f.add(f.mul(row, a.down), a.reach)
         start = f.select(f.compare("eq", row, 0), f.constant(0), f.value(f.sub(end, a.down)))
-        with f.loop(0, f.mul(a.planes, a.turns)) as group, f.loop(start, end) as loop:
+        with f.loop(0, f.mul(a.depths, a.turns)) as group, f.loop(start, end) as loop:
             self._weave_line(f.add(f.mul(group.index, a.height), loop.index))
 
     def _weave_line(self, line: Index) -> None:

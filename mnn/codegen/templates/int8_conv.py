@@ -101,9 +101,12 @@ def lower(
             "types. Add a cast to the epilogue."
         )
     count, inputs = weight.shape[0] // groups, weight.shape[1]
+    image = channels_last(images(x))
+    if not int8_rows.reads_planes(image, groups):
+        image = neighbouring(image)
     first, second, *steps = weight.strides
     problem = Int8Problem(
-        x=neighbouring(channels_last(images(x))),
+        x=image,
         weight=replace(
             weight,
             shape=(groups, count, inputs, *triple(weight.shape[2:], 1)),

@@ -2,7 +2,8 @@
 
 Codes become what `int8_tile` multiplies: unsigned or signed bytes, or 16-bit differences from the
 code of 0. What lies outside of the image stands for 0. A line has its pixels side by side, whatever
-lies between them in the image, and may be read some bytes beyond its end.
+lies between them in the image, and may be read some bytes beyond its end. Images whose few channels
+are far apart are read plane by plane: a line has one channel then.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["FIELDS", "Lines", "copy_lines"]
 _BEYOND = 64
 """Bytes behind a line that may be read; they are multiplied by weights of 0."""
 
-FIELDS = "D H W planes dd turns turn height fewer step positions line fill zero "
+FIELDS = "D H W planes xp depths dd turns turn height fewer step positions line fill zero "
 """Names of the slots that `Lines.slots` gives."""
 
 
@@ -31,10 +32,12 @@ class Lines:
     Attributes:
         window: of the operator.
         image: depth, height and width of the input.
-        channels: of a pixel, as many as are copied.
+        channels: of a pixel in a line, as many as are copied.
         rows, columns: outputs made from the lines.
         product: what they are for.
         zero: code of the number 0.
+        planes: channels that have lines of their own, 1 where pixels are together.
+        apart: bytes from a channel to the next, for planes.
     """
 
     window: Window
@@ -44,6 +47,8 @@ class Lines:
     columns: int
     product: str
     zero: int
+    planes: int = 1
+    apart: int = 0
 
     @property
     def size(self) -> int:
@@ -68,7 +73,7 @@ class Lines:
     @property
     def count(self) -> int:
         """All lines."""
-        return self.window.kernel[0] * self.turns * self.height
+        return self.planes * self.window.kernel[0] * self.turns * self.height
 
     @property
     def positions(self) -> int:
@@ -90,8 +95,9 @@ class Lines:
         """Lines from those of an output row to those of the next."""
         return self.window.stride[1] if self.shared else 1
 
-    def tap(self, deep: int, down: int) -> int:
+    def tap(self, deep: int, down: int, plane: int = 0) -> int:
         """Return which line the first output row reads for a row of the window."""
+        deep += plane * self.window.kernel[0]
         if self.shared:
             return deep * self.height + down
         return (deep * self.turns + down) * self.height
@@ -102,6 +108,8 @@ class Lines:
         fill = {BYTES: (self.zero + 128) & 255, SIGNED: self.zero}.get(self.product, 0)
         return [
             *self.image,
+            self.planes,
+            self.apart,
             window.kernel[0],
             window.dilation[0],
             self.turns,
@@ -143,8 +151,14 @@ def copy_lines(
     hi = f.max(f.min(f.sub(a.W, w0), a.positions), lo)
     height = f.sub(a.height, f.mul(missing, a.fewer))
     make = _Copy(f, product, a)
-    with f.loop(0, a.planes) as deep, f.loop(0, a.turns) as turn, f.loop(0, height) as loop:
-        number = f.add(f.mul(deep.index, a.turns), turn.index)
+    with (
+        f.loop(0, a.planes) as plane,
+        f.loop(0, a.depths) as deep,
+        f.loop(0, a.turns) as turn,
+        f.loop(0, height) as loop,
+    ):
+        number = f.add(f.mul(plane.index, a.depths), deep.index)
+        number = f.add(f.mul(number, a.turns), turn.index)
         number = f.add(f.mul(number, a.height), loop.index)
         line = f.offset(lines, f.mul(number, a.line))
         d = f.add(d0, f.mul(deep.index, a.dd))
@@ -155,6 +169,7 @@ def copy_lines(
         make.clear(line, 0, f.mul(start, pixel))
         make.clear(line, f.mul(end, pixel), f.mul(a.positions, pixel))
         distance = f.add(f.mul(d, a.xd), f.add(f.mul(h, a.xh), f.mul(f.add(w0, start), a.xw)))
+        distance = f.add(distance, f.mul(plane.index, a.xp))
         make.pixels(
             f.offset(source, distance),
             f.offset(line, f.mul(start, pixel)),

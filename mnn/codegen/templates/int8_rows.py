@@ -16,7 +16,7 @@ import numpy as np
 
 from mnn.codegen.body import Body
 from mnn.codegen.builder import F32, I32, I64, Function, Index, Module, Value, vector
-from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot
+from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot, Tensor
 from mnn.codegen.target import Target
 from mnn.codegen.templates.convolution import PatchRows, operand_fields, operand_rows
 from mnn.codegen.templates.epilogue import Ending, load_columns
@@ -36,7 +36,7 @@ from mnn.codegen.templates.tiled import tile_of
 from mnn.codegen.templates.window import split
 from mnn.records import dataclass, replace
 
-__all__ = ["Int8RowsKernel", "lower", "real_sums"]
+__all__ = ["Int8RowsKernel", "lower", "reads_planes", "real_sums"]
 
 Array = np.ndarray[Any, Any]
 _FLOAT = np.dtype(np.float32)
@@ -44,12 +44,19 @@ _LINES_BYTES = 160 * 1024
 """Of lines in scratch memory, which should stay in the second-level cache."""
 _ITEM_WORK = 2_500_000
 """Multiply-adds of an item, if there are not too few items then."""
+_FEW_CHANNELS = 4
+"""Up to so many channels are read plane by plane: the rest of a window's row is long enough."""
 _ITEMS = 32
 """As many items are enough for any number of threads."""
 
 
+def reads_planes(x: Tensor, groups: int) -> bool:
+    """True when an image is read as it is although its channels are far apart."""
+    return groups == 1 and 1 < x.shape[-1] <= _FEW_CHANNELS and x.strides[3] == 1
+
+
 def lower(problem: Int8Problem) -> list[Call]:
-    """Return the calls of any convolution whose x has neighbouring channels.
+    """Return the calls of any convolution whose x has neighbouring channels or `reads_planes`.
 
     Raises:
         CodegenError: sums could leave 32 bits.
@@ -66,9 +73,12 @@ class _Plan:
         self.product = product_of(problem.target)
         self.depth, self.height, self.width = problem.out.shape[1:4]
         self.joined = window.kernel[2] == 1 or window.dilation[2] == 1
-        self.run = problem.inputs * (window.kernel[2] if self.joined else 1)
+        self.planes = problem.inputs if problem.x.strides[-1] != 1 else 1
+        self.together = problem.inputs // self.planes
+        self.run = self.together * (window.kernel[2] if self.joined else 1)
         self.steps = -(-self.run // depth_of(self.product))
-        self.taps = window.kernel[0] * window.kernel[1] * (1 if self.joined else window.kernel[2])
+        across = 1 if self.joined else window.kernel[2]
+        self.taps = self.planes * window.kernel[0] * window.kernel[1] * across
         lanes = problem.target.lanes
         rows, vectors = tile_of(problem.target, self.width, problem.outputs, self.steps * self.taps)
         self.tile = Tile(rows, vectors, lanes)
@@ -103,11 +113,13 @@ class _Plan:
         return Lines(
             self.problem.window,
             (depth, height, width),
-            self.problem.inputs,
+            self.together,
             rows,
             columns,
             self.product,
             self.problem.zero,
+            self.planes,
+            self.problem.x.strides[-1],
         )
 
     def call(self) -> Call:
@@ -121,12 +133,12 @@ class _Plan:
         )
         row_blocks = -(-self.height // self.rows)
         column_blocks = -(-self.width // self.columns)
-        pixel = lines.size * problem.inputs
+        pixel = lines.size * self.together
         slots: list[Slot] = [
             *lines.slots(),
             x.pointer,
             *problem.strides(x),
-            problem.inputs,
+            self.together,
             out.pointer,
             *problem.strides(out),
             problem.outputs,
@@ -156,7 +168,8 @@ class _Plan:
         window, lines = self.problem.window, self.lines
         across = 1 if self.joined else window.kernel[2]
         places = [
-            lines.tap(deep, down) * lines.line + tap * window.dilation[2] * pixel
+            lines.tap(deep, down, plane) * lines.line + tap * window.dilation[2] * pixel
+            for plane in range(self.planes)
             for deep in range(window.kernel[0])
             for down in range(window.kernel[1])
             for tap in range(across)
@@ -167,9 +180,10 @@ class _Plan:
         """Return the panels of all groups."""
         problem, panels = self.problem, self.panels
         groups, outputs = problem.weight.shape[:2]
+        order = (0, 2, 3, 4, 5, 1) if self.planes > 1 else (0, 3, 4, 5, 2, 1)
 
         def make() -> Array:
-            moved = problem.weight.array().transpose(0, 3, 4, 5, 2, 1)
+            moved = problem.weight.array().transpose(order)
             runs = moved.reshape(groups, self.taps, self.run, outputs)
             depth = depth_of(self.product)
             room = self.steps * depth - self.run
