@@ -94,18 +94,18 @@ class _Waiting(weakref.ref):  # type: ignore[type-arg]
 
 
 def _forget(dead: Any) -> None:
-    if waiting.get(dead.key) is dead:
-        del waiting[dead.key]
+    key = dead.key
+    if waiting.get(key) is dead:
+        del waiting[key]
 
 
 def wait(var: Var) -> weakref.ref[Var]:
     """Note that a Var waits."""
-    held: Any = _Waiting(var, _forget)
+    held = _Waiting(var, _forget)
     key = id(var)
     held.key = key
-    found: weakref.ref[Var] = held
-    waiting[key] = found
-    return found
+    waiting[key] = held
+    return held
 
 
 def finish(node: Pending, value: Array) -> None:

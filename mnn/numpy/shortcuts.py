@@ -225,6 +225,7 @@ argmin = _quick(reductions.argmin, lambda x, axis=None: _INT32(x.argmin(axis)), 
 cumsum = _quick(running.cumsum, lambda x, axis=None: x.cumsum(axis), _WIDE)
 reshape = _quick(manipulation.reshape, lambda x, shape: x.reshape(shape), _REALS)
 transpose = _quick(manipulation.transpose, lambda x, axes=None: x.transpose(axes), _REALS)
+sort = _quick(searching.sort, lambda x: _np.sort(x), _REALS, large=True)
 concat = concatenate
 for _short, _general in (
     (where, searching.where),
@@ -253,6 +254,7 @@ __all__ = [
     "nonzero",
     "prod",
     "reshape",
+    "sort",
     "sum",
     "take",
     "transpose",
