@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import coverage_table, operator_table
+from scripts import coverage_table, numpy_table, operator_table
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
@@ -22,6 +22,11 @@ def test_table_of_operators() -> None:
 def test_coverage() -> None:
     written = coverage_table.TARGET.read_text(encoding="utf-8")
     assert written == coverage_table.document(), "run `python -m scripts.coverage_table`"
+
+
+def test_table_of_numpys_names() -> None:
+    written = numpy_table.TARGET.read_text(encoding="utf-8")
+    assert written == numpy_table.document(), "run `python -m scripts.numpy_table`"
 
 
 def test_names_that_raise_are_there() -> None:

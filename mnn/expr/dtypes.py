@@ -93,7 +93,7 @@ def as_dtype(value: Any, *, what: str = "dtype") -> np.dtype[Any]:
         if isinstance(value, str) and value == "bfloat16":
             raise DTypeError(
                 f"{what}: bfloat16 is no element type of arrays, as NumPy has none. Keep float32, "
-                "and set mnn.config.precision to 'low' to have matrix kernels multiply it."
+                "and set config.precision to 'low' to have matrix kernels multiply it."
             )
         try:
             result = np.dtype(value)

@@ -149,7 +149,11 @@ mod = remainder = _arithmetic.mod
 fmod = _arithmetic.truncated_remainder
 true_divide = divide
 invert = bitwise_not = _comparison.bitwise_not
-fix = trunc
+
+
+def fix(x: Any, out: Any = None) -> Var:
+    """Return x without its fraction: the nearest whole number towards 0."""
+    return stored(trunc(x), out)
 
 
 def _as_float(x: Any, name: str) -> Var:
