@@ -3,7 +3,8 @@
 As `int8_depthwise`, but what lies together is chosen so that x86 moves least: the inputs of four
 taps are woven within 16-byte parts of registers, which leaves the channels of a block in another
 order, and narrowing sums to bytes within such parts restores it. Weights and everything else of a
-channel are packed in the order between. Only for results that are codes of the sums.
+channel are packed in the order between. Only for results that are codes of the sums. Where pixels
+are narrower than a register, a block is several neighbouring ones.
 """
 
 from __future__ import annotations
@@ -79,9 +80,12 @@ class _Plan:
     def __init__(self, problem: Int8Problem) -> None:
         self.problem = problem
         self.samples, self.depth, self.height, self.width, self.channels = problem.out.shape
-        lanes = min(problem.target.lanes, largest_power(self.channels) // _VECTORS)
+        self.pixels = self._pixels()
+        self.unit = self.pixels * self.channels
+        lanes = min(problem.target.lanes, largest_power(self.unit) // _VECTORS)
         self.lanes, self.block = lanes, lanes * _VECTORS
-        self.blocks = -(-self.channels // self.block)
+        self.blocks = -(-self.unit // self.block)
+        self.width //= self.pixels
         self.together = -(-problem.window.kernel[2] // 4)
         wanted = min(_ITEMS, max(1, problem.out.size // _ITEM_OUTPUTS))
         self.part, self.columns = self.blocks, self.width
@@ -101,6 +105,15 @@ class _Plan:
         self.rows = -(-self.height // -(-self.height // rows))
         self.lines = self._lines(self.rows)
 
+    def _pixels(self) -> int:
+        """Return how many neighbouring outputs of a row a block has."""
+        window, out = self.problem.window, self.problem.out
+        size = self.problem.target.vector_bytes
+        pixels = size // self.channels
+        dense = out.strides[3] == self.channels or self.width == 1
+        fits = size % self.channels == 0 and self.width % max(pixels, 1) == 0
+        return pixels if fits and pixels > 1 and dense and window.stride[2] == 1 else 1
+
     @property
     def parts(self) -> int:
         """Parts of the blocks."""
@@ -109,12 +122,13 @@ class _Plan:
     def _lines(self, rows: int) -> Lines:
         depth, height, width = self.problem.x.shape[1:4]
         channels = min(self.part * self.block, self.channels)
+        columns = self.columns * self.pixels
         return Lines(
             self.problem.window,
             (depth, height, width),
             channels,
             rows,
-            self.columns,
+            columns,
             BYTES,
             self.problem.zero,
         )
@@ -146,7 +160,7 @@ class _Plan:
             out.pointer,
             *problem.strides(out),
             *(Pointer(self._weights()), Pointer(self._numbers())),
-            *(self.channels, self.part, self.blocks, self.parts),
+            *(self.unit, self.part, self.blocks, self.parts),
             *(self.depth, row_blocks, self.rows, self.height),
             *(column_blocks, self.columns, self.width),
             *(*window.stride, *window.begin),
@@ -160,6 +174,7 @@ class _Plan:
             window.kernel[2],
             window.stride[2],
             window.dilation[2],
+            self.pixels,
             self.lanes,
             bounds["minimum"],
             bounds["maximum"],
@@ -179,9 +194,9 @@ class _Plan:
 
     def _order(self) -> Array:
         """Return for each block the channels of its vectors, as they are when taps are woven."""
-        starts = [min(n * self.block, self.channels - self.block) for n in range(self.blocks)]
+        starts = [min(n * self.block, self.unit - self.block) for n in range(self.blocks)]
         inside = np.arange(self.block).reshape(-1, _VECTORS, 4).transpose(1, 0, 2).reshape(-1)
-        found: Array = np.array(starts)[:, None] + inside
+        found: Array = (np.array(starts)[:, None] + inside) % self.channels
         return found
 
     def _weights(self) -> Buffer:
@@ -217,6 +232,7 @@ class Int8BlocksKernel(Kernel):
     Attributes:
         rows: of a window, all depths counted.
         taps, stride, dilation: of a window's row.
+        pixels: neighbouring outputs that a block has, if more than one of all channels.
         lanes: channels of a vector of sums; a block has 4 of these.
         minimum, maximum: bounds of the codes.
     """
@@ -225,6 +241,7 @@ class Int8BlocksKernel(Kernel):
     taps: int
     stride: int
     dilation: int
+    pixels: int
     lanes: int
     minimum: int
     maximum: int
@@ -277,6 +294,7 @@ class _Item:
         self.channel = self._start(first)
         end = f.min(f.mul(f.add(first, self.blocks), kernel.block), a.C)
         self.channels = f.sub(end, self.channel)
+        self.pixel = f.div(self.channels, kernel.pixels)
         self.column = f.mul(self.blocks, 4 * kernel.block * kernel.together)
 
     def _start(self, block: Index) -> Index:
@@ -286,16 +304,16 @@ class _Item:
 
     def emit(self) -> None:
         """Build the item."""
-        f, a = self.f, self.a
+        f, a, kernel = self.f, self.a, self.kernel
         n, d, h, w = self.place
         first = (
             f.sub(f.mul(d, a.SD), a.bd),
             f.sub(f.mul(h, a.SH), a.bh),
-            f.sub(f.mul(w, a.SW), a.bw),
+            f.sub(f.mul(f.mul(w, kernel.pixels), a.SW), a.bw),
         )
         source = f.offset(a.x, f.add(f.mul(n, a.xn), self.channel))
         missing = f.sub(a.rows, self.rows)
-        copy_lines(f, BYTES, a, source, first, missing, self.channels, a.lines)
+        copy_lines(f, BYTES, a, source, first, missing, self.pixel, a.lines)
         with f.loop(0, self.rows) as row:
             self._weave(row.index)
             with f.loop(0, self.blocks) as loop:
@@ -322,7 +340,7 @@ class _Item:
                 inside = f.sub(self._start(f.add(self.first, loop.index)), self.channel)
                 pixels = f.offset(source, inside)
                 taps = [
-                    f.load(kind, f.offset(pixels, f.mul(self.channels, tap * kernel.dilation)), 1)
+                    f.load(kind, f.offset(pixels, f.mul(self.pixel, tap * kernel.dilation)), 1)
                     for tap in range(kernel.taps)
                 ]
                 taps += [Value("zeroinitializer", kind)] * (-kernel.taps % 4)
@@ -377,7 +395,8 @@ class _Item:
         source = f.offset(a.made, f.mul(number, _VECTORS * size * kernel.together))
         n, d, h, w = self.place
         distance = f.add(f.mul(n, a.yn), f.add(f.mul(d, a.yd), f.mul(f.add(h, row), a.yh)))
-        goal = f.offset(a.y, f.add(distance, f.add(f.mul(w, a.yw), self._start(block))))
+        right = f.mul(a.yw, kernel.pixels)
+        goal = f.offset(a.y, f.add(distance, f.add(f.mul(w, right), self._start(block))))
         start = f.offset(source, f.mul(row, f.mul(a.down, a.woven)))
         places = [
             f.offset(start, f.load(I64, f.offset(a.table, 8 * each), align=8))
@@ -394,7 +413,7 @@ class _Item:
                         factor = factors[(each * kernel.together + step) * _VECTORS + part]
                         sums[part] = add_products(f, BYTES, sums[part], value, factor)
             codes = self._codes(sums, scale, bias)
-            f.store(codes, f.offset(goal, f.mul(loop.index, a.yw)), align=1)
+            f.store(codes, f.offset(goal, f.mul(loop.index, right)), align=1)
 
     def _load(self, place: Value, number: int, kind: str, align: int = 0) -> Value:
         size = 4 * self.kernel.lanes
