@@ -13,6 +13,7 @@ from mnn.expr.var import Var
 from mnn.numpy.hosting import at_once, computed, plain
 from mnn.numpy.manipulation import atleast_2d, concatenate, tile, transpose, vstack
 from mnn.numpy.sizes import known_shape
+from mnn.numpy.small import left_to_numpy
 from mnn.ops.axes import normalize_axis
 from mnn.ops.convert import cast
 from mnn.ops.index import gather
@@ -112,6 +113,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Var:
     return gather(concatenate([var, broadcast_to(added, sizes)], place), order, place)
 
 
+@left_to_numpy(_np.rollaxis)
 def rollaxis(a: Any, axis: int, start: int = 0) -> Var:
     """Return the array with one axis moved to before the axis that is at `start` now.
 

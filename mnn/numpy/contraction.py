@@ -10,12 +10,14 @@ import numpy as _np
 
 from mnn.errors import DTypeError, ShapeError
 from mnn.expr.dtypes import as_dtype
+from mnn.expr.modes import should_record
 from mnn.expr.var import Var
 from mnn.numpy.hosting import at_once
 from mnn.numpy.products import _converted
 from mnn.numpy.reductions import any as _any
 from mnn.numpy.reductions import sum as _sum
 from mnn.numpy.sizes import known_shape, product, sizes_of
+from mnn.numpy.small import plain_arguments
 from mnn.numpy.triangles import diagonal
 from mnn.numpy.universal import finish
 from mnn.ops.matmul import matmul as _matmul
@@ -50,6 +52,14 @@ def einsum(
     Raises:
         ShapeError: the letters do not fit the arrays.    DTypeError: a conversion is not allowed.
     """
+    if operands and type(operands[0]) is str and out is None and dtype is None and order == "K":
+        given = plain_arguments(operands[1:], None, len(operands) - 1)
+        if given is not None and not should_record():
+            try:
+                return Var(_np.asarray(_np.einsum(operands[0], *given)))
+            except ValueError:
+                pass
+        given = None  # what waits must be the only one that knows the arrays
     inputs, result, arrays = _parsed(operands)
     if order not in ("C", "F", "A", "K", None):
         raise ShapeError(f"einsum: order is {order!r}, expected 'C', 'F', 'A' or 'K'.")

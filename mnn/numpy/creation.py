@@ -326,7 +326,11 @@ def full(
     else:
         value = as_var(fill_value, "full")
         value = value if wanted is None else cast(value, wanted)
-    spread = broadcast_to(value, _shape("full", shape))
+    sizes = _shape("full", shape)
+    if at_once(value) and not value.ndim:
+        make: Any = _np.full
+        return Var(make(sizes, value._array(), value.dtype, "F" if layout == "F" else "C"))
+    spread = broadcast_to(value, sizes)
     if spread._ref is not None:
         return spread
     return Var(spread._array().copy(order="F" if layout == "F" else "C"))

@@ -15,6 +15,7 @@ from mnn.expr.var import Var
 from mnn.numpy.hosting import at_once
 from mnn.numpy.reductions import stored
 from mnn.numpy.sizes import at_least_zero, known_shape, sizes_of, steps
+from mnn.numpy.small import left_to_numpy
 from mnn.ops import joining as _joining
 from mnn.ops import movement as _movement
 from mnn.ops import repeat as _repeat
@@ -130,6 +131,7 @@ def _reshaped(a: Any, shape: Any, order: str) -> Var:
     return _movement.reshape(a, sizes, copy_zero=False)
 
 
+@left_to_numpy(_np.ravel)
 def ravel(a: Any, order: str = "C") -> Var:
     """Return the elements as one dimension, in an order as for `reshape`, or as in memory: "K"."""
     if order == "K":
@@ -145,21 +147,25 @@ def transpose(a: Any, axes: Any = None) -> Var:
     return _transpose.transpose(a, axes)
 
 
+@left_to_numpy(_np.swapaxes)
 def swapaxes(a: Any, axis1: int, axis2: int) -> Var:
     """Return the array with two dimensions exchanged."""
     return _transpose.swapaxes(a, axis1, axis2)
 
 
+@left_to_numpy(_np.moveaxis)
 def moveaxis(a: Any, source: Any, destination: Any) -> Var:
     """Return the array with dimensions moved to new positions."""
     return _transpose.moveaxis(a, source, destination)
 
 
+@left_to_numpy(_np.expand_dims)
 def expand_dims(a: Any, axis: Any) -> Var:
     """Return the array with dimensions of size 1 inserted at `axis`."""
     return _movement.unsqueeze(a, axis)
 
 
+@left_to_numpy(_np.squeeze)
 def squeeze(a: Any, axis: Any = None) -> Var:
     """Return the array without dimensions of size 1: all, or those in `axis`."""
     if axis is not None:
@@ -169,6 +175,7 @@ def squeeze(a: Any, axis: Any = None) -> Var:
     return _movement.squeeze(a, axis)
 
 
+@left_to_numpy(_np.broadcast_to)
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Var:
     """Return the array broadcast to `shape`."""
     return _repeat.broadcast_to(array, shape)
@@ -230,6 +237,7 @@ def concatenate(
     return stored(_joining.concat(operands, axis), out)
 
 
+@left_to_numpy(_np.stack)
 def stack(
     arrays: Sequence[Any],
     axis: int = 0,
@@ -243,16 +251,19 @@ def stack(
     return stored(_joining.stack(_cast_all("stack", operands, dtype, casting), axis), out)
 
 
+@left_to_numpy(_np.atleast_1d)
 def atleast_1d(*arys: Any) -> Any:
     """Return the arrays with at least one dimension."""
     return _each([_at_least(as_var(each, "atleast_1d"), 1) for each in arys])
 
 
+@left_to_numpy(_np.atleast_2d)
 def atleast_2d(*arys: Any) -> Any:
     """Return the arrays with at least two dimensions, new ones in front."""
     return _each([_at_least(as_var(each, "atleast_2d"), 2) for each in arys])
 
 
+@left_to_numpy(_np.atleast_3d)
 def atleast_3d(*arys: Any) -> Any:
     """Return the arrays with at least three dimensions: (1, n, 1) and (m, n, 1)."""
     found = []
@@ -275,12 +286,14 @@ def _at_least(var: Var, count: int) -> Var:
     return _movement.unsqueeze(var, tuple(range(missing))) if missing > 0 else var
 
 
+@left_to_numpy(_np.vstack)
 def vstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Var:
     """Return arrays stacked row by row."""
     rows = [_at_least(as_var(each, "vstack"), 2) for each in tup]
     return concatenate(rows, 0, dtype=dtype, casting=casting)
 
 
+@left_to_numpy(_np.hstack)
 def hstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Var:
     """Return arrays stacked column by column."""
     parts = [_at_least(as_var(each, "hstack"), 1) for each in tup]
@@ -288,11 +301,13 @@ def hstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind")
     return concatenate(parts, axis, dtype=dtype, casting=casting)
 
 
+@left_to_numpy(_np.dstack)
 def dstack(tup: Sequence[Any]) -> Var:
     """Return arrays stacked along the third axis."""
     return _joining.concat([atleast_3d(each) for each in tup], 2)
 
 
+@left_to_numpy(_np.column_stack)
 def column_stack(tup: Sequence[Any]) -> Var:
     """Return 1-D arrays as columns of a matrix."""
     operands = [as_var(each, "column_stack") for each in tup]
@@ -308,6 +323,7 @@ def append(arr: Any, values: Any, axis: int | None = None) -> Var:
     return concatenate([arr, values], axis)
 
 
+@left_to_numpy(_np.split)
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Var]:
     """Return parts along `axis`: equal ones, or cut at the given places.
 
@@ -319,6 +335,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Var]:
     return array_split(ary, indices_or_sections, axis)
 
 
+@left_to_numpy(_np.array_split)
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Var]:
     """Return parts along `axis`; equal parts may differ by one element."""
     var = as_var(ary, "array_split")
@@ -339,17 +356,20 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Var]:
     return parts
 
 
+@left_to_numpy(_np.hsplit)
 def hsplit(ary: Any, indices_or_sections: Any) -> list[Var]:
     """Return parts along the second axis (the first of a vector)."""
     var = _of_rank("hsplit", ary, 1)
     return split(var, indices_or_sections, 0 if var.ndim == 1 else 1)
 
 
+@left_to_numpy(_np.vsplit)
 def vsplit(ary: Any, indices_or_sections: Any) -> list[Var]:
     """Return parts along the first axis of an array with at least two."""
     return split(_of_rank("vsplit", ary, 2), indices_or_sections, 0)
 
 
+@left_to_numpy(_np.dsplit)
 def dsplit(ary: Any, indices_or_sections: Any) -> list[Var]:
     """Return parts along the third axis of an array with at least three."""
     return split(_of_rank("dsplit", ary, 3), indices_or_sections, 2)
@@ -362,6 +382,7 @@ def _of_rank(name: str, ary: Any, least: int) -> Var:
     return var
 
 
+@left_to_numpy(_np.tile)
 def tile(A: Any, reps: Any) -> Var:
     """Return the array repeated `reps[i]` times along dimension i."""
     var = as_var(A, "tile")
@@ -370,6 +391,7 @@ def tile(A: Any, reps: Any) -> Var:
     return _repeat.tile(_at_least(var, len(counts)), counts)
 
 
+@left_to_numpy(_np.repeat)
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Var:
     """Return each element repeated, along `axis` or in the flat array.
 
@@ -396,22 +418,26 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Var:
     return gather(var, index, place)
 
 
+@left_to_numpy(_np.flip)
 def flip(m: Any, axis: Any = None) -> Var:
     """Return the array with elements along `axis` (None: all axes) in reverse order."""
     var = as_var(m, "flip")
     return _reversal.reverse(var, range(var.ndim) if axis is None else axis)
 
 
+@left_to_numpy(_np.flipud)
 def flipud(m: Any) -> Var:
     """Return the array with its rows in reverse order."""
     return flip(m, 0)
 
 
+@left_to_numpy(_np.fliplr)
 def fliplr(m: Any) -> Var:
     """Return the array with its columns in reverse order."""
     return flip(m, 1)
 
 
+@left_to_numpy(_np.roll)
 def roll(a: Any, shift: Any, axis: Any = None) -> Var:
     """Return the array with elements moved on by `shift`, the last ones to the front."""
     var = as_var(a, "roll")
@@ -433,6 +459,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Var:
     return var
 
 
+@left_to_numpy(_np.rot90)
 def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Var:
     """Return the array turned by 90 degrees k times, from the first towards the second axis."""
     var = as_var(m, "rot90")

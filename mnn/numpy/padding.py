@@ -14,6 +14,7 @@ from mnn.numpy import orders as _orders
 from mnn.numpy import reductions as _reductions
 from mnn.numpy.elementwise import rint as _rint
 from mnn.numpy.sizes import known_shape
+from mnn.numpy.small import left_to_numpy
 from mnn.ops import padding as _padding
 from mnn.ops.axes import normalize_axis
 from mnn.ops.comparison import select as _select
@@ -46,6 +47,14 @@ _OPTIONS = {
 }
 
 
+def _small_pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
+    if mode == "empty":
+        raise ValueError("elements are 0 here, and anything in NumPy")
+    make: Any = _np.pad
+    return make(array, pad_width, mode, **options)
+
+
+@left_to_numpy(_small_pad)
 def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Var:
     """Return the array with elements added at both ends of each dimension.
 

@@ -13,6 +13,7 @@ from mnn.expr.dtypes import as_dtype
 from mnn.expr.var import Var
 from mnn.numpy.reductions import stored, sum
 from mnn.numpy.sizes import product, sizes_of
+from mnn.numpy.small import FLOATS, left_to_numpy
 from mnn.numpy.universal import finish
 from mnn.ops.axes import normalize_axes, normalize_axis
 from mnn.ops.comparison import select as _select
@@ -260,6 +261,7 @@ def vecmat(
 # --- other products ------------------------------------------------------------------------------
 
 
+@left_to_numpy(_np.dot, arrays=2)
 def dot(a: Any, b: Any, out: Any = None) -> Var:
     """Return the product-sum over the last axis of a and the second to last of b."""
     x, y = as_var(a, "dot"), as_var(b, "dot")
@@ -270,12 +272,14 @@ def dot(a: Any, b: Any, out: Any = None) -> Var:
     return stored(tensordot(x, y, ([x.ndim - 1], [max(y.ndim - 2, 0)])), out)
 
 
+@left_to_numpy(_np.vdot, arrays=2)
 def vdot(a: Any, b: Any, /) -> Var:
     """Return the product-sum of all elements (of the conjugate of a)."""
     x, y = ravel(as_var(a, "vdot")), ravel(as_var(b, "vdot"))
     return _matmul(_conjugate(x), y)
 
 
+@left_to_numpy(_np.inner, arrays=2)
 def inner(a: Any, b: Any, /) -> Var:
     """Return the product-sum over the last axes."""
     x, y = as_var(a, "inner"), as_var(b, "inner")
@@ -284,11 +288,13 @@ def inner(a: Any, b: Any, /) -> Var:
     return tensordot(x, y, ([x.ndim - 1], [y.ndim - 1]))
 
 
+@left_to_numpy(_np.outer, arrays=2)
 def outer(a: Any, b: Any, out: Any = None) -> Var:
     """Return all products of an element of a with one of b."""
     return stored(reshape(ravel(as_var(a, "outer")), (-1, 1)) * ravel(as_var(b, "outer")), out)
 
 
+@left_to_numpy(_np.tensordot, arrays=2)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Var:
     """Return the product-sum over pairs of axes.
 
@@ -329,6 +335,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Var:
     return reshape(_matmul(matrix_x, matrix_y), sizes_x + sizes_y, copy_zero=False)
 
 
+@left_to_numpy(_np.kron, arrays=2)
 def kron(a: Any, b: Any) -> Var:
     """Return the Kronecker product: b scaled by every element of a, laid out like a.
 
@@ -397,6 +404,7 @@ def matrix_transpose(x: Any, /) -> Var:
     return swapaxes(var, -1, -2)
 
 
+@left_to_numpy(_np.trace, FLOATS)
 def trace(
     a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None
 ) -> Var:

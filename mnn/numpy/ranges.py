@@ -14,6 +14,7 @@ from mnn.numpy.creation import _check_device, _check_like, _dtype, _fresh, _shap
 from mnn.numpy.creation import copy as _copied
 from mnn.numpy.hosting import at_once, plain
 from mnn.numpy.sizes import sizes_of
+from mnn.numpy.small import left_to_numpy
 from mnn.ops.operands import array_of, as_var
 
 __all__ = [
@@ -178,6 +179,7 @@ def indices(dimensions: Sequence[int], dtype: Any = None, sparse: bool = False) 
     return _fresh(_np.indices(sizes).astype(wanted))
 
 
+@left_to_numpy(_np.meshgrid)
 def meshgrid(
     *xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy"
 ) -> tuple[Var, ...]:

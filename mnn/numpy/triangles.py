@@ -13,6 +13,7 @@ from mnn.expr.var import Var
 from mnn.numpy.creation import _check_like, _dtype, _fresh
 from mnn.numpy.hosting import at_once, computed, plain
 from mnn.numpy.sizes import at_least_zero, sizes_of, smaller, steps
+from mnn.numpy.small import left_to_numpy
 from mnn.ops.axes import normalize_axis
 from mnn.ops.comparison import greater_equal, less_equal, select
 from mnn.ops.index import gather
@@ -57,11 +58,13 @@ def _triangle(m: Any, k: int, kept: Callable[..., Any]) -> Var:
     return select(kept(ahead, k), var, Var(_np.zeros((), var.dtype)))
 
 
+@left_to_numpy(_np.tril)
 def tril(m: Any, k: int = 0) -> Var:
     """Return matrices with everything above diagonal k set to 0."""
     return _triangle(m, k, less_equal)
 
 
+@left_to_numpy(_np.triu)
 def triu(m: Any, k: int = 0) -> Var:
     """Return matrices with everything below diagonal k set to 0."""
     return _triangle(m, k, greater_equal)
@@ -74,6 +77,8 @@ def diag(v: Any, k: int = 0) -> Var:
         raise ShapeError(f"diag: found shape {var.shape}, expected one or two dimensions.")
     if var.ndim == 2:
         return diagonal(var, k)
+    if at_once(var):
+        return Var(_np.diag(var._array(), k))
     (length,) = sizes_of(var)
     size, first = length + abs(k), steps(length)
     flat = (first - min(k, 0)) * size + (first + max(k, 0))
@@ -81,6 +86,7 @@ def diag(v: Any, k: int = 0) -> Var:
     return reshape(spread, [size, size], copy_zero=False)
 
 
+@left_to_numpy(_np.diagflat)
 def diagflat(v: Any, k: int = 0) -> Var:
     """Return a matrix with the elements of v, in order, on diagonal k."""
     return diag(ravel(as_var(v, "diagflat")), k)

@@ -158,6 +158,14 @@ def test_from_arrays(name: str, array: Any) -> None:
         alike(expression, array)
 
 
+@pytest.mark.parametrize("name", [each for each in OF_ARRAYS if each != "indices"])
+@pytest.mark.parametrize("dtype", ["f4", "i8"])
+def test_from_large_arrays(name: str, dtype: str) -> None:
+    array = numbers(np.random.default_rng(3), (62, 37), dtype)[::2]
+    for expression in OF_ARRAYS[name]:
+        alike(expression, array)
+
+
 @few
 @given(arrays(("u1",)))
 def test_bits(array: Any) -> None:

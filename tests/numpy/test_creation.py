@@ -14,7 +14,7 @@ import mnn.numpy as mnp
 from mnn import expr
 from mnn.errors import DTypeError, ShapeError
 from mnn.expr.var import Var
-from tests.numpy.differential import EVERY, arrays, tried
+from tests.numpy.differential import EVERY, arrays, numbers, tried
 from tests.numpy.families import alike, few
 
 Expression = Callable[..., Any]
@@ -93,6 +93,14 @@ OF_ARRAYS: dict[str, list[Expression]] = {
 @few
 @given(arrays())
 def test_from_arrays(name: str, array: Any) -> None:
+    for expression in OF_ARRAYS[name]:
+        alike(expression, array)
+
+
+@pytest.mark.parametrize("name", OF_ARRAYS)
+@pytest.mark.parametrize("dtype", ["f4", "i8"])
+def test_from_large_arrays(name: str, dtype: str) -> None:
+    array = numbers(np.random.default_rng(3), (62, 37), dtype)[::2].T
     for expression in OF_ARRAYS[name]:
         alike(expression, array)
 

@@ -78,6 +78,19 @@ def test_products_of_two(name: str, data: Any) -> None:
         alike(expression, one, two)
 
 
+@pytest.mark.parametrize("name", [each for each in OF_TWO if each not in ("kron", "tensordot")])
+def test_large_products(name: str) -> None:
+    random = np.random.default_rng(3)
+    one, two = random.integers(-3, 4, (2, 50, 50)).astype(np.float32)
+    for expression in OF_TWO[name]:
+        if name != "dot" or "kron" not in expression.__code__.co_names:
+            alike(expression, one, two.T)
+    alike(lambda np, a, b: np.einsum("ij,kj->ik", a, b), one, two)
+    alike(lambda np, a, b: np.einsum("ij,ij->i", a, b), one, two)
+    alike(lambda np, a, b: np.kron(a, b), one, two[:2, :3])
+    alike(lambda np, a, b: np.tensordot(a, b, ([1, 0], [0, 1])), one, two)
+
+
 @few
 @given(arrays(ranks=(1, 3), sizes=(1, 3), special=0))
 def test_products_with_itself(array: Any) -> None:

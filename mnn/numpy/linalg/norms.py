@@ -12,6 +12,7 @@ from mnn.expr.dtypes import float_result
 from mnn.expr.var import Var
 from mnn.numpy.linalg.decompositions import svdvals
 from mnn.numpy.reductions import max, min, sum
+from mnn.numpy.small import FLOATS, left_to_numpy
 from mnn.ops.axes import normalize_axis
 from mnn.ops.convert import cast
 from mnn.ops.movement import expand_dims, reshape
@@ -23,6 +24,7 @@ from mnn.ops.unary import sqrt
 __all__ = ["matrix_norm", "norm", "vector_norm"]
 
 
+@left_to_numpy(_np.linalg.norm, FLOATS)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Var:
     """Return a vector or matrix norm.
 
