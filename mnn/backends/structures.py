@@ -185,7 +185,7 @@ class Structure:
     @property
     def constant_bytes(self) -> int:
         """Memory of built-in constants."""
-        return sum(each.segment.constant_bytes for each in self._bound())
+        return sum(each.segment.constant_bytes for _, each in self._bound())
 
     def release(self, excess: int, kept: Segment | None) -> int:
         """Forget segments with constants until `excess` bytes are free; return what is left of it.
@@ -194,14 +194,20 @@ class Structure:
             kept: is not forgotten.
         """
         with self._lock:
-            for key, each in list(self._segments.items()):
-                if excess > 0 and each.guards and each.segment is not kept:
+            for key, each in self._bound():
+                if excess > 0 and each.segment is not kept:
                     excess -= each.segment.constant_bytes
                     self._segments.pop(key, None)
         return excess
 
-    def _bound(self) -> list[_Held]:
-        return [each for each in list(self._segments.values()) if each.guards]
+    def _bound(self) -> list[tuple[Hashable, _Held]]:
+        """Return the segments with built-in constants, the one used last at the end."""
+        while True:
+            try:
+                return [(key, each) for key, each in self._segments.items() if each.guards]
+            except RuntimeError:
+                # Python collected garbage meanwhile, and a segment was dropped: look again.
+                continue
 
     def _binding(self, graph: Recorded) -> Binding:
         """Return which constants are to be built in.
