@@ -78,7 +78,7 @@ def einsum(
             taken = [_contracted(taken[0], taken[1], needed), *taken[2:]]
         terms.append(taken[0])
     letters, found = _summed(terms[0], set(result))
-    found = transpose(found, [letters.index(letter) for letter in result])
+    found = _ordered(found, letters, list(result))
     return finish("einsum", found, out, True, casting)  # type: ignore[no-any-return]
 
 
@@ -239,6 +239,13 @@ def _summed(term: _Term, kept: set[str]) -> _Term:
     return left, _any(x, axes) if x.dtype.kind == "b" else _sum(x, axes, x.dtype)
 
 
+def _ordered(x: Var, letters: str, wanted: Sequence[str]) -> Var:
+    """Return an array with its axes in another order of letters."""
+    if list(letters) == list(wanted):
+        return x
+    return transpose(x, [letters.index(each) for each in wanted])
+
+
 def _contracted(first: _Term, second: _Term, kept: set[str]) -> _Term:
     """Return the product of two terms, summed over letters that nothing else needs."""
     first, second = _stretched(first, second, kept)
@@ -252,15 +259,17 @@ def _contracted(first: _Term, second: _Term, kept: set[str]) -> _Term:
     columns = [letter for letter in right if letter not in left]
     letters = "".join(batch + rows + columns)
     if not inner:
-        x = transpose(x, [left.index(each) for each in batch + rows])
-        y = transpose(y, [right.index(each) for each in batch + columns])
+        x = _ordered(x, left, batch + rows)
+        y = _ordered(y, right, batch + columns)
         if columns:
             x = expand_dims(x, tuple(range(len(batch + rows), len(letters))))
         if rows:
             y = expand_dims(y, tuple(range(len(batch), len(batch + rows))))
         return letters, x * y
-    x = transpose(x, [left.index(each) for each in batch + rows + inner])
-    y = transpose(y, [right.index(each) for each in batch + inner + columns])
+    x = _ordered(x, left, batch + rows + inner)
+    y = _ordered(y, right, batch + inner + columns)
+    if len(rows) == len(inner) == len(columns) == 1:
+        return letters, _matmul(x, y)
     of_x, of_y = sizes_of(x), sizes_of(y)
     count, width = len(batch), len(rows)
     middle = product(of_x[count + width :])

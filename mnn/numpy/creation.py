@@ -64,6 +64,8 @@ def _shape(name: str, shape: Any) -> tuple[int, ...]:
 
 def _check_order(name: str, order: Any) -> str:
     """Return a memory order: "C" row by row, "F" column by column, "A" or "K" as it was."""
+    if order == "C" or order == "K":
+        return str(order)
     if order is None:
         return "K"
     if order not in _LAYOUTS:
@@ -263,8 +265,8 @@ def copy(a: Any, order: str | None = "K", subok: bool = False) -> Var:
 
 def _filled(name: str, shape: Any, value: Any, dtype: Any, order: Any = "C") -> Var:
     layout = _check_order(name, order)
-    wanted = _dtype(dtype)
-    sizes = _shape(name, shape)
+    wanted = default_float if dtype is None else as_dtype(dtype)
+    sizes = (shape,) if type(shape) is int and shape >= 0 else _shape(name, shape)
     if should_record():
         return fill(sizes, Var(_np.array(value, wanted)))
     return Var(_np.full(sizes, value, wanted, order="F" if layout == "F" else "C"))

@@ -391,7 +391,7 @@ def tile(A: Any, reps: Any) -> Var:
     return _repeat.tile(_at_least(var, len(counts)), counts)
 
 
-@left_to_numpy(_np.repeat)
+@left_to_numpy(_np.repeat, large=True)
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Var:
     """Return each element repeated, along `axis` or in the flat array.
 
@@ -418,26 +418,26 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Var:
     return gather(var, index, place)
 
 
-@left_to_numpy(_np.flip)
+@left_to_numpy(_np.flip, large=True)
 def flip(m: Any, axis: Any = None) -> Var:
     """Return the array with elements along `axis` (None: all axes) in reverse order."""
     var = as_var(m, "flip")
     return _reversal.reverse(var, range(var.ndim) if axis is None else axis)
 
 
-@left_to_numpy(_np.flipud)
+@left_to_numpy(_np.flipud, large=True)
 def flipud(m: Any) -> Var:
     """Return the array with its rows in reverse order."""
     return flip(m, 0)
 
 
-@left_to_numpy(_np.fliplr)
+@left_to_numpy(_np.fliplr, large=True)
 def fliplr(m: Any) -> Var:
     """Return the array with its columns in reverse order."""
     return flip(m, 1)
 
 
-@left_to_numpy(_np.roll)
+@left_to_numpy(_np.roll, large=True)
 def roll(a: Any, shift: Any, axis: Any = None) -> Var:
     """Return the array with elements moved on by `shift`, the last ones to the front."""
     var = as_var(a, "roll")
@@ -459,7 +459,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Var:
     return var
 
 
-@left_to_numpy(_np.rot90)
+@left_to_numpy(_np.rot90, large=True)
 def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Var:
     """Return the array turned by 90 degrees k times, from the first towards the second axis."""
     var = as_var(m, "rot90")

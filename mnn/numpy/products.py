@@ -329,6 +329,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Var:
     of_x, of_y = sizes_of(x), sizes_of(y)
     inner_size = product([of_x[each] for each in left])
     sizes_x, sizes_y = [of_x[each] for each in rest_x], [of_y[each] for each in rest_y]
+    if len(left) == len(rest_x) == len(rest_y) == 1:
+        rows_x = x if left == [1] else transpose(x)
+        return _matmul(rows_x, y if right == [0] else transpose(y))
     rows, columns = product(sizes_x), product(sizes_y)
     matrix_x = reshape(transpose(x, rest_x + left), [rows, inner_size], copy_zero=False)
     matrix_y = reshape(transpose(y, right + rest_y), [inner_size, columns], copy_zero=False)

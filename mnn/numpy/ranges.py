@@ -58,11 +58,11 @@ def arange(
     if dtype is not None:
         values = values.astype(as_dtype(dtype))
     elif not any(isinstance(each, _np.generic) for each in (start, stop, step)):
-        values = (
-            array_of(values.tolist(), "arange")
-            if values.size
-            else values.astype(default_float if values.dtype.kind == "f" else _np.int32)
-        )
+        if values.dtype.kind == "f":
+            values = values.astype(default_float)
+        elif not values.size or min(values[0], values[-1]) >= -(2**31):
+            fits = not values.size or max(values[0], values[-1]) < 2**31
+            values = values.astype(_np.int32) if fits else values
     return _fresh(values)
 
 

@@ -31,7 +31,11 @@ _PLAIN = frozenset((int, bool, str, slice, type(None)))
 
 
 def left_to_numpy(
-    numpys: Callable[..., Any], dtypes: frozenset[Any] | None = None, arrays: int = 1
+    numpys: Callable[..., Any],
+    dtypes: frozenset[Any] | None = None,
+    arrays: int = 1,
+    *,
+    large: bool = False,
 ) -> Callable[[Function], Function]:
     """Return a decorator of the general function of the same meaning.
 
@@ -43,13 +47,15 @@ def left_to_numpy(
         numpys: NumPy's function.
         dtypes: the only types to leave to it.
         arrays: how many arguments are arrays; Python numbers in their places have other types.
+        large: kernels are not quicker at large arrays either.
     """
+    limit = 1 << 62 if large else SMALL
 
     def decorate(general: Function) -> Function:
         @functools.wraps(general)
         def call(*operands: Any, **options: Any) -> Any:
             if not config.lazy and not recorders.count:
-                given = plain_arguments(operands, dtypes, arrays)
+                given = plain_arguments(operands, dtypes, arrays, limit)
                 if given is not None and _are_plain(options.values()):
                     try:
                         return _wrapped(numpys(*given, **options))
@@ -64,7 +70,10 @@ def left_to_numpy(
 
 
 def plain_arguments(
-    operands: tuple[Any, ...], dtypes: frozenset[Any] | None = None, arrays: int = 1
+    operands: tuple[Any, ...],
+    dtypes: frozenset[Any] | None = None,
+    arrays: int = 1,
+    limit: int = SMALL,
 ) -> list[Any] | None:
     """Return arguments for NumPy, None for calls that `left_to_numpy` does not leave to it."""
     found: list[Any] = []
@@ -72,14 +81,14 @@ def plain_arguments(
     for each in operands:
         kind = type(each)
         if kind is Var:
-            value = _small(each)
+            value = _small(each, limit)
             if value is None or (dtype is not None and value.dtype is not dtype):
                 return None
             dtype = value.dtype
             found.append(value)
         elif kind is list or kind is tuple:
             if each and type(each[0]) is Var:
-                values = [_small(item) if type(item) is Var else None for item in each]
+                values = [_small(item, limit) if type(item) is Var else None for item in each]
                 dtype = None if values[0] is None else values[0].dtype
                 if dtype is None or any(item is None or item.dtype is not dtype for item in values):
                     return None
@@ -97,9 +106,9 @@ def plain_arguments(
     return found
 
 
-def _small(var: Var) -> Any:
+def _small(var: Var, limit: int) -> Any:
     value = var._value
-    if value is None or value.size > SMALL or var._ref is not None or var._format is not _NCHW:
+    if value is None or value.size > limit or var._ref is not None or var._format is not _NCHW:
         return None
     return value
 

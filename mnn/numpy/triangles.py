@@ -58,13 +58,13 @@ def _triangle(m: Any, k: int, kept: Callable[..., Any]) -> Var:
     return select(kept(ahead, k), var, Var(_np.zeros((), var.dtype)))
 
 
-@left_to_numpy(_np.tril)
+@left_to_numpy(_np.tril, large=True)
 def tril(m: Any, k: int = 0) -> Var:
     """Return matrices with everything above diagonal k set to 0."""
     return _triangle(m, k, less_equal)
 
 
-@left_to_numpy(_np.triu)
+@left_to_numpy(_np.triu, large=True)
 def triu(m: Any, k: int = 0) -> Var:
     """Return matrices with everything below diagonal k set to 0."""
     return _triangle(m, k, greater_equal)

@@ -24,7 +24,7 @@ from mnn.ops.unary import sqrt
 __all__ = ["matrix_norm", "norm", "vector_norm"]
 
 
-@left_to_numpy(_np.linalg.norm, FLOATS)
+@left_to_numpy(_np.linalg.norm, FLOATS, large=True)
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Var:
     """Return a vector or matrix norm.
 
