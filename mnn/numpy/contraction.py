@@ -266,6 +266,10 @@ def _contracted(first: _Term, second: _Term, kept: set[str]) -> _Term:
         if rows:
             y = expand_dims(y, tuple(range(len(batch), len(batch + rows))))
         return letters, x * y
+    if not rows and not columns:
+        # Sums of products along axes fuse; there are no rows to reuse.
+        both = "".join(batch + inner)
+        return _summed((both, _ordered(x, left, both) * _ordered(y, right, both)), set(batch))
     x = _ordered(x, left, batch + rows + inner)
     y = _ordered(y, right, batch + inner + columns)
     if len(rows) == len(inner) == len(columns) == 1:
