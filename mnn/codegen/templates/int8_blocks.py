@@ -14,13 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from mnn.codegen.body import Body
 from mnn.codegen.builder import F32, I8, I16, I32, I64, Function, Index, Module, Value, vector
 from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot
-from mnn.codegen.mathematics.floats import copy_sign
 from mnn.codegen.target import Target
 from mnn.codegen.templates.convolution import largest_power
-from mnn.codegen.templates.int8_ending import CODES
+from mnn.codegen.templates.int8_ending import clipped, whole_numbers
 from mnn.codegen.templates.int8_lines import FIELDS, Lines, copy_lines
 from mnn.codegen.templates.int8_problem import Int8Problem
 from mnn.codegen.templates.int8_tile import (
@@ -36,9 +34,6 @@ from mnn.records import dataclass
 __all__ = ["Int8BlocksKernel", "lower", "suits"]
 
 Array = np.ndarray[Any, Any]
-_FLOAT, _INT8 = np.dtype(np.float32), np.dtype(np.int8)
-_BEFORE_HALF = 0.5 - 2.0**-25
-"""The float32 before 1/2."""
 _PART = 16
 """Bytes of the parts of a register within which x86 weaves and narrows."""
 _VECTORS = 4
@@ -55,18 +50,12 @@ _ITEM_OUTPUTS = 32 * 1024
 
 def suits(problem: Int8Problem) -> bool:
     """True where codes of a depthwise convolution fill registers, and no sum is beyond 2^31."""
-    window, program = problem.window, problem.ending.program
+    window = problem.window
     single = problem.outputs == problem.inputs == 1 and problem.groups >= _PART
     steps = window.kernel[0] * window.kernel[1] * -(-window.kernel[2] // 4)
-    codes = program is not None and program.steps and program.steps[0].name == CODES
-    if not single or steps > _UNROLLED or not codes or program is None or len(program.steps) > 1:
+    if not single or steps > _UNROLLED or not problem.target.packs:
         return False
-    if not problem.target.packs or product_of(problem.target) != BYTES or problem.scale is None:
-        return False
-    weights = np.abs(problem.weight.array().astype(np.float64)).reshape(problem.groups, -1)
-    largest = 255 * weights.sum(axis=1) * np.abs(problem.scale.array().astype(np.float64))
-    assert problem.bias is not None
-    return bool((largest + np.abs(problem.bias.array())).max() < 1 << 30)
+    return product_of(problem.target) == BYTES and problem.bounds is not None
 
 
 def lower(problem: Int8Problem) -> list[Call]:
@@ -167,8 +156,8 @@ class _Plan:
             *(woven, plain, lines.down, window.kernel[1] if lines.shared else 1),
             self._table(woven),
         ]
-        assert problem.ending.program is not None
-        bounds = dict(problem.ending.program.steps[0].attributes)
+        bounds = problem.bounds
+        assert bounds is not None
         kernel = Int8BlocksKernel(
             window.kernel[0] * window.kernel[1],
             window.kernel[2],
@@ -176,8 +165,7 @@ class _Plan:
             window.dilation[2],
             self.pixels,
             self.lanes,
-            bounds["minimum"],
-            bounds["maximum"],
+            *bounds,
         )
         items = self.samples * self.parts * self.depth * row_blocks * column_blocks
         return problem.call(kernel, slots, items, "int8 depthwise", plain + lines.count * woven)
@@ -423,19 +411,6 @@ class _Item:
     def _codes(self, sums: list[Value], scale: list[Value], bias: list[Value]) -> Value:
         """Return the codes of a block's sums, in the order of channels."""
         f, kernel = self.f, self.kernel
-        k = Body(f, kernel.lanes, _FLOAT)
-        kind = vector(kernel.lanes, I32)
-        whole = []
-        for total, factor, offset in zip(sums, scale, bias, strict=True):
-            real = f.make(f"sitofp {total.type} {total.text} to {k.type}", k.type)
-            real = k.add(k.mul(real, factor), offset)
-            away = k.add(real, copy_sign(k, k.const(_BEFORE_HALF), real))
-            whole.append(f.make(f"fptosi {away.type} {away.text} to {kind}", kind))
+        whole = [whole_numbers(f, *each) for each in zip(sums, scale, bias, strict=True)]
         halves = [f.narrowed(whole[each], whole[each + 1]) for each in (0, 2)]
-        codes = f.narrowed(*halves)
-        small = Body(f, kernel.block, _INT8)
-        if kernel.minimum > -128:
-            codes = small.maximum(codes, small.const(kernel.minimum))
-        if kernel.maximum < 127:
-            codes = small.minimum(codes, small.const(kernel.maximum))
-        return codes
+        return clipped(f, f.narrowed(*halves), (kernel.minimum, kernel.maximum))

@@ -13,13 +13,13 @@ import numpy as np
 
 from mnn.codegen.bodies import register_body
 from mnn.codegen.body import Body
-from mnn.codegen.builder import I8, I32, Value, lanes_of, vector
+from mnn.codegen.builder import I8, I32, Function, Value, lanes_of, vector
 from mnn.codegen.kernel import Epilogue
 from mnn.codegen.mathematics.floats import copy_sign, layout
 from mnn.codegen.program import CONSTANT, Program, Step
 from mnn.records import dataclass, replace
 
-__all__ = ["CODES", "Folded", "folded"]
+__all__ = ["CODES", "Folded", "clipped", "folded", "whole_numbers"]
 
 Array = np.ndarray[Any, Any]
 
@@ -41,6 +41,26 @@ def _codes(k: Body, x: Value, *, minimum: int, maximum: int, finite: bool = Fals
 
 
 register_body(CODES, _codes)
+
+
+def whole_numbers(f: Function, total: Value, factor: Value, offset: Value) -> Value:
+    """Return int32 sums times a factor plus an offset as the nearest int32, which must be in range.
+
+    All steps are those of float32 programs, so results are, too.
+    """
+    kind, k = total.type, Body(f, lanes_of(total.type), np.dtype(np.float32))
+    real = f.make(f"sitofp {kind} {total.text} to {k.type}", k.type)
+    real = k.add(k.mul(real, factor), offset)
+    away = k.add(real, copy_sign(k, k.const(0.5 - layout(k).unit / 2), real))
+    return f.make(f"fptosi {away.type} {away.text} to {kind}", kind)
+
+
+def clipped(f: Function, codes: Value, bounds: tuple[int, int]) -> Value:
+    """Return codes within bounds."""
+    k = Body(f, lanes_of(codes.type), np.dtype(np.int8))
+    if bounds[0] > -128:
+        codes = k.maximum(codes, k.const(bounds[0]))
+    return k.minimum(codes, k.const(bounds[1])) if bounds[1] < 127 else codes
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from mnn.codegen.kernel import Call, Kernel, Slot, Tensor
 from mnn.codegen.templates.convolution import Convolution
+from mnn.codegen.templates.int8_ending import CODES
 from mnn.records import dataclass, replace
 
 __all__ = ["Int8Problem"]
 
+_FAR = 1 << 30
 _CHUNK_WORK = 2_400_000
 """Multiply-adds that take some microseconds."""
 
@@ -33,6 +37,25 @@ class Int8Problem(Convolution):
         """Bytes read and written at least."""
         tensors = (self.x, self.weight, self.out, *self.operands)
         return sum(each.size * each.dtype.itemsize for each in tensors)
+
+    @property
+    def bounds(self) -> tuple[int, int] | None:
+        """Bounds of the results where these are nothing but codes of sums far from 2^31, or None.
+
+        Rounded sums may then be narrowed with saturation before they are clipped.
+        """
+        program = self.ending.program
+        if program is None or len(program.steps) != 1 or program.steps[0].name != CODES:
+            return None
+        assert self.scale is not None
+        assert self.bias is not None
+        weights = np.abs(self.weight.array().astype(np.float64))
+        sums = 255 * weights.reshape(self.out.shape[-1], -1).sum(axis=1)
+        largest = sums * np.abs(self.scale.array()) + np.abs(self.bias.array())
+        if largest.max() >= _FAR:
+            return None
+        attributes = dict(program.steps[0].attributes)
+        return attributes["minimum"], attributes["maximum"]
 
     def channel_slots(self) -> list[Slot]:
         """Return the addresses of scale and bias."""

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from mnn.codegen.body import Body
-from mnn.codegen.builder import F32, I32, I64, Function, Index, Module, Value, vector
+from mnn.codegen.builder import F32, I8, I32, I64, Function, Index, Module, Value, vector
 from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot, Tensor
 from mnn.codegen.target import Target
 from mnn.codegen.templates.convolution import PatchRows, operand_fields, operand_rows
 from mnn.codegen.templates.epilogue import Ending, load_columns
+from mnn.codegen.templates.int8_ending import clipped, whole_numbers
 from mnn.codegen.templates.int8_lines import FIELDS, Lines, copy_lines
 from mnn.codegen.templates.int8_problem import Int8Problem
 from mnn.codegen.templates.int8_tile import (
@@ -159,9 +160,15 @@ class _Plan:
             problem.ending,
             tail=self.panels.tail,
             narrow=problem.outputs < self.tile.lanes,
+            bounds=self._bounds(),
         )
         what = f"int8 rows {self.tile.rows}x{self.tile.width}"
         return problem.call(kernel, (*slots, *problem.operand_slots()), items, what, lines.bytes)
+
+    def _bounds(self) -> tuple[int, int] | None:
+        """Return the bounds of codes that are narrowed several rows at once, None for others."""
+        able = self.problem.target.packs and self.problem.outputs >= self.tile.lanes
+        return self.problem.bounds if able and self.tile.rows > 1 else None
 
     def _table(self, pixel: int) -> Pointer:
         """Return where the taps' lines begin, counted from those of the first output, in bytes."""
@@ -216,6 +223,7 @@ class Int8RowsKernel(Kernel):
         ending: what becomes of the sums times the channel's scale plus its bias, float32.
         tail: vectors of the last panel when it has fewer, 0 when it never has.
         narrow: a group has fewer outputs than a vector has lanes.
+        bounds: of results that are codes; they are then narrowed several rows at once.
     """
 
     tile: Tile
@@ -223,6 +231,7 @@ class Int8RowsKernel(Kernel):
     ending: Ending
     tail: int = 0
     narrow: bool = False
+    bounds: tuple[int, int] | None = None
 
     def build(self, target: Target) -> Module:
         """Return the code."""
@@ -318,8 +327,12 @@ class _Item:
             place = f.min(f.mul(loop.index, tile.rows), f.sub(a.columns, tile.rows))
             sums = self._sums(tile, first, panel, row.index, place)
             factors, offsets = vectors(a.scale, F32), vectors(a.bias, F32)
-            real = real_sums(f, tile, sums, factors, offsets)
-            self._store(tile, real, row.index, place, column, starts, columns)
+            if kernel.bounds is None:
+                real = real_sums(f, tile, sums, factors, offsets)
+                self._store(tile, real, row.index, place, column, starts, columns)
+            else:
+                out = self._out(row.index, place, column)
+                self._store_codes(tile, sums, factors, offsets, out, starts)
 
     def _sums(
         self, tile: Tile, first: Sequence[Value], panel: Value, row: Index, across: Index
@@ -354,12 +367,50 @@ class _Item:
         """Build the ending of a tile."""
         f, a, ending = self.f, self.a, self.kernel.ending
         n, d, h, w = self.place
-        distance = f.add(f.mul(row, a.yh), f.mul(across, a.yw))
-        distance = f.add(distance, f.mul(column, ending.dtype.itemsize))
-        out = PatchRows(f.offset(self.y, distance), a.yh, a.yw, 0)
+        out = self._out(row, across, column)
         place = (n, d, f.add(h, row), f.add(w, across))
         operands = operand_rows(f, ending, a, place, f.add(self.channel, column))
         ending.store(f, tile, sums, out, operands, columns=columns, starts=starts, spill=a.spill)
+
+    def _out(self, row: Index, across: Index, column: Index) -> PatchRows:
+        """Return where the results of a tile are stored."""
+        f, a = self.f, self.a
+        distance = f.add(f.mul(row, a.yh), f.mul(across, a.yw))
+        distance = f.add(distance, f.mul(column, self.kernel.ending.dtype.itemsize))
+        return PatchRows(f.offset(self.y, distance), a.yh, a.yw, 0)
+
+    def _store_codes(
+        self,
+        tile: Tile,
+        sums: Sequence[Value],
+        scale: Sequence[Value],
+        bias: Sequence[Value],
+        out: PatchRows,
+        starts: Sequence[Index],
+    ) -> None:
+        """Build the codes of a tile, four rows of a vector of columns in one register."""
+        f, bounds, lanes = self.f, self.kernel.bounds, tile.lanes
+        assert bounds is not None
+        parts, words, codes = lanes // 4, vector(lanes, I32), vector(lanes, I8)
+        # Within 16 bytes lie four columns of each row; rows have theirs together afterwards.
+        order = [4 * part + row for row in range(4) for part in range(parts)]
+        for first in range(0, tile.rows, 4):
+            count = min(4, tile.rows - first)
+            places = [out.pointer(f, first + each) for each in range(count)]
+            for each, start in enumerate(starts):
+                whole = [
+                    whole_numbers(f, sums[row * tile.vectors + each], scale[each], bias[each])
+                    for row in range(first, first + count)
+                ]
+                whole += [whole[-1]] * (4 - count)
+                halves = [f.narrowed(whole[pair], whole[pair + 1]) for pair in (0, 2)]
+                small = clipped(f, f.narrowed(*halves), bounds)
+                made = f.make(f"bitcast {small.type} {small.text} to {words}", words)
+                for row, place in enumerate(places):
+                    chosen = order[row * parts : (row + 1) * parts]
+                    own = f.shuffle(made, None, chosen) if parts > 1 else f.extract(made, row)
+                    value = f.make(f"bitcast {own.type} {own.text} to {codes}", codes)
+                    f.store(value, f.offset(place, start), align=1)
 
 
 def real_sums(
