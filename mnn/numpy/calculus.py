@@ -10,6 +10,7 @@ import numpy as _np
 from mnn.errors import DTypeError, ShapeError
 from mnn.expr.dtypes import default_float, float_result
 from mnn.expr.var import Var
+from mnn.numpy.hosting import at_once, computed
 from mnn.numpy.reductions import NOTHING
 from mnn.numpy.running import cumsum
 from mnn.numpy.sizes import sizes_of
@@ -254,16 +255,15 @@ def interp(
             f"interp: found {points.shape[0]} places and {heights.shape[0]} heights of points, "
             "expected as many, and some."
         )
+    if period is not None and period == 0:
+        raise ShapeError("interp: the period is 0, expected another number.")
     dtype = float_result(_np.result_type(places.dtype, points.dtype, heights.dtype))
+    if at_once(places, points, heights):
+        return cast(computed(_np.interp, places, points, heights, left, right, period), dtype)
     wide = _np.complex128 if dtype.kind == "c" else _np.float64
-    places, points, heights = (
-        cast(places, _np.float64),
-        cast(points, _np.float64),
-        cast(heights, wide),
-    )
+    places, points = cast(places, _np.float64), cast(points, _np.float64)
+    heights = cast(heights, wide)
     if period is not None:
-        if period == 0:
-            raise ShapeError("interp: the period is 0, expected another number.")
         places, points, heights = _periodic(places, points, heights, abs(float(period)))
         left = right = None
     return cast(_on_lines(places, points, heights, left, right), dtype)

@@ -9,6 +9,7 @@ import numpy as _np
 from mnn.errors import IndexRangeError, ShapeError
 from mnn.expr.var import Var
 from mnn.numpy.elementwise import clip as _clip
+from mnn.numpy.hosting import at_once, computed
 from mnn.numpy.reductions import stored, sum
 from mnn.ops import index as _index
 from mnn.ops import search as _search
@@ -114,13 +115,17 @@ def partition(
 ) -> Var:
     """Return a copy with the elements at positions `kth` of `axis` where sorting puts them.
 
-    Smaller ones stand before them and larger ones after; here the whole axis is sorted.
+    Smaller ones stand before them and larger ones after, in any order.
 
     Raises:
         ShapeError: a position is out of range, or an unknown kind.
     """
     _check_positions("partition", a, kth, axis, kind)
-    return sort(a, axis, None, order)
+    x = as_var(a, "partition")
+    if order is None and at_once(x):
+        found: Var = computed(_np.partition, x, kth, axis)
+        return found
+    return sort(x, axis, None, order)
 
 
 def argpartition(
@@ -132,7 +137,10 @@ def argpartition(
         ShapeError: a position is out of range, or an unknown kind.
     """
     _check_positions("argpartition", a, kth, axis, kind)
-    return argsort(a, axis, None, order)
+    x = as_var(a, "argpartition")
+    if order is None and at_once(x):
+        return cast(computed(_np.argpartition, x, kth, axis), _np.int32)
+    return argsort(x, axis, None, order)
 
 
 def _check_positions(name: str, a: Any, kth: Any, axis: int | None, kind: Any) -> None:

@@ -58,6 +58,12 @@ def cov(
     Raises:
         ShapeError: more than two dimensions, a ddof that is no integer, weights that do not fit.
     """
+    variables = [as_var(each, "cov") for each in (m, y) if each is not None]
+    weights = [None if each is None else as_var(each, "cov") for each in (fweights, aweights)]
+    if at_once(*variables, *weights):
+        other = variables[1] if len(variables) > 1 else None
+        found = computed(_np.cov, variables[0], other, rowvar, bias, ddof, *weights)
+        return cast(found, _result_dtype(variables, dtype))
     return squeeze(_matrix(m, y, rowvar, bias, ddof, (fweights, aweights), dtype))
 
 
@@ -149,6 +155,8 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
     """Return the correlation coefficients of variables; the arguments are those of `cov`."""
     variables = [as_var(each, "corrcoef") for each in (x, y) if each is not None]
     wanted = _result_dtype(variables, dtype)
+    if at_once(*variables):
+        return cast(computed(_np.corrcoef, *variables, rowvar=rowvar), wanted)
     wide = _np.complex128 if wanted.kind == "c" else _np.float64
     found = _matrix(x, y, rowvar, False, None, (None, None), wide)
     size = sizes_of(found)[0]

@@ -7,6 +7,7 @@ from mnn.ops import (
     activation,
     arithmetic,
     assignment,
+    bessel,
     broadcast,
     comparison,
     control,

@@ -66,6 +66,7 @@ ULPS = {
     "gelu": 6,
     "gelu_standard": 6,
     "hardswish": 3,
+    "i0": 6,
     "log": 2,
     "log10": 3,
     "log1p": 3,
