@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -350,6 +351,12 @@ def savetxt(
         os.replace(written, path)
 
 
+def _refuse_address(name: str, fname: Any) -> None:
+    """Refuse what NumPy would fetch from the network."""
+    if isinstance(fname, str) and re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/]", fname):
+        raise UnsupportedError(f"{name}: {fname!r} is no file. Fetch it first; nothing here does.")
+
+
 def _by_default(values: Any, dtype: Any) -> Var:
     """Return numbers from text in our default types, where no type was asked for."""
     if values.dtype.kind not in "biufc":
@@ -398,6 +405,7 @@ def loadtxt(
         ValueError: something is no number, or rows of different lengths.
     """
     _check_like("loadtxt", like)
+    _refuse_address("loadtxt", fname)
     read: Any = _np.loadtxt
     found = read(
         fname,
@@ -468,6 +476,7 @@ def genfromtxt(
         ValueError: rows of different lengths.
     """
     _check_like("genfromtxt", like)
+    _refuse_address("genfromtxt", fname)
     if names or usemask:
         raise UnsupportedError("genfromtxt: arrays have neither fields with names nor masks.")
     read: Any = _np.genfromtxt

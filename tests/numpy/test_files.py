@@ -220,6 +220,12 @@ def test_tables(tmp_path: Path, name: str) -> None:
     assert stream.getvalue() == "1 2\n"
 
 
+def test_nothing_is_fetched() -> None:
+    for read in (mnp.loadtxt, mnp.genfromtxt):
+        with pytest.raises(UnsupportedError, match="Fetch it first"):
+            read("http://127.0.0.1:9/table.txt")
+
+
 def test_text_with_holes() -> None:
     lines = ["1,2,3", "4,,x"]
     agree(np.genfromtxt(lines, delimiter=","), mnp.genfromtxt(lines, delimiter=","))
