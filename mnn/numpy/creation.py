@@ -40,6 +40,7 @@ __all__ = [
     "zeros_like",
 ]
 
+_NUMBERS = frozenset(_np.dtype(code) for code in "?bBhHiIlLqQefdFD")
 _LAYOUTS = frozenset(("C", "F", "A", "K", "c", "f", "a", "k"))
 
 
@@ -111,6 +112,13 @@ def array(
         DTypeError: the data is not made of numbers.    ShapeError: ragged lists, or `copy=False`
         where a copy is needed.
     """
+    simple = copy is True and dtype is None and order == "K" and not ndmin and not ndmax
+    if simple and like is None and not should_record():
+        kind = type(object)
+        if kind is _np.ndarray and object.dtype in _NUMBERS:
+            return Var(object.copy("K"))
+        if kind is list and {*map(type, object)} == {float}:
+            return Var(_np.array(object, default_float))
     layout = _check_order("array", order)
     _check_like("array", like)
     wanted = None if dtype is None else as_dtype(dtype)
@@ -269,7 +277,10 @@ def _filled(name: str, shape: Any, value: Any, dtype: Any, order: Any = "C") -> 
     sizes = (shape,) if type(shape) is int and shape >= 0 else _shape(name, shape)
     if should_record():
         return fill(sizes, Var(_np.array(value, wanted)))
-    return Var(_np.full(sizes, value, wanted, order="F" if layout == "F" else "C"))
+    place: Any = "F" if layout == "F" else "C"
+    if value == 0:  # memory that the system has cleared already
+        return Var(_np.zeros(sizes, wanted, place))
+    return Var(_np.full(sizes, value, wanted, place))
 
 
 def zeros(
@@ -282,6 +293,12 @@ def zeros(
         order: "C" or "F": memory row by row or column by column.
         device: "cpu" or None.    like: accepted for compatibility.
     """
+    simple = dtype is None and order == "C" and device is None and like is None
+    if simple and (type(shape) is tuple or type(shape) is int) and not should_record():
+        try:
+            return Var(_np.zeros(shape, default_float))
+        except (TypeError, ValueError):
+            pass  # the general way explains it
     _check_device("zeros", device)
     _check_like("zeros", like)
     return _filled("zeros", shape, 0, dtype, order)
