@@ -8,6 +8,7 @@ what was expected and what to try.
 from __future__ import annotations
 
 __all__ = [
+    "AxisError",
     "CodegenError",
     "DTypeError",
     "EvaluationError",
@@ -31,6 +32,10 @@ class MnnError(Exception):
 
 class ShapeError(MnnError, ValueError):
     """Shapes, axes or element counts do not fit together."""
+
+
+class AxisError(ShapeError, IndexError):
+    """An axis is not one of the array's; as NumPy's, both a ValueError and an IndexError."""
 
 
 class DTypeError(MnnError, TypeError):

@@ -18,11 +18,11 @@ y, x = np.meshgrid(np.linspace(0, 1, HEIGHT), np.linspace(0, 1, WIDTH), indexing
 
 
 def sun(across, down, radius):
-    return 1 / (1 + np.exp(60 * (np.hypot(x - across, 0.75 * (y - down)) - radius)))
+    return 0.5 - 0.5 * np.tanh(100 * (np.hypot(x - across, 0.75 * (y - down)) - radius))
 
 
 sky = np.stack([0.3 + 0.5 * y, 0.4 + 0.3 * y, 0.9 - 0.5 * y], axis=-1)
-waves = 0.1 * np.sin(60 * y * y + 4 * np.sin(9 * x))
+waves = 0.1 * np.sin(60 * y * y + 6 * np.sin(9 * x + 7 * y))
 sea = np.stack([0.1 + waves, 0.2 + waves, 0.5 + waves], axis=-1)
 picture = np.where((y > 0.6)[..., np.newaxis], sea, sky)
 for disc, colour in (

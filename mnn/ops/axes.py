@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mnn.errors import DTypeError, ShapeError, UnsupportedError
+from mnn.errors import AxisError, DTypeError, ShapeError, UnsupportedError
 from mnn.expr.modes import should_record
 from mnn.expr.node import CONST
 from mnn.expr.var import Var
@@ -28,11 +28,11 @@ def normalize_axis(name: str, axis: Any, rank: int) -> int:
     """Return `axis` in [0, rank).
 
     Raises:
-        ShapeError: out of range.    DTypeError: not an integer.
+        AxisError: out of range.    DTypeError: not an integer.
     """
     number = axis_number(name, axis)
     if not -rank <= number < rank:
-        raise ShapeError(
+        raise AxisError(
             f"{name}: axis {number} is out of range for {rank} dimensions. "
             f"Expected a number in [{-rank}, {rank})."
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import DTypeError, ShapeError
-from mnn.expr.dtypes import float_result, python_scalar_dtype, weak_result
+from mnn.expr.dtypes import default_float, float_result, python_scalar_dtype, weak_result
 from mnn.expr.symbols import Dim, Symbol, fresh, shape_numbers
 from mnn.expr.types import VALUE_LIMIT, TensorType
 from mnn.expr.var import Var
@@ -182,7 +182,7 @@ def unify_operands(
     held = [None if _is_weak(each) else as_var(each, name) for each in operands]
     dtypes = [each.dtype for each in held if each is not None]
     if not dtypes:
-        return [literal(each, python_scalar_dtype(each)) for each in operands]
+        return [literal(each, _met(each, operands, exact)) for each in operands]
     common = promote(name, dtypes)
     if exact:
         return [
@@ -198,6 +198,17 @@ def unify_operands(
         literal(each, common) if variable is None else _weakened(variable, common)
         for each, variable in zip(operands, held, strict=True)
     ]
+
+
+def _met(number: Any, numbers: Sequence[Any], exact: bool) -> np.dtype[Any]:
+    """Return the dtype of a Python number among others: with a float, ints are float32, too."""
+    own = python_scalar_dtype(number)
+    if exact or own.kind == "c":
+        return own
+    kinds = {type(each) for each in numbers}
+    if complex in kinds:
+        return python_scalar_dtype(1j)
+    return default_float if float in kinds else own
 
 
 def _holds(dtype: np.dtype[Any], number: Any) -> bool:

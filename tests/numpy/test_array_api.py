@@ -536,6 +536,28 @@ def test_indices(place: int) -> None:
     matches(ours, lambda x: x[index], X, defaults=False)
 
 
+def test_axes_out_of_range() -> None:
+    x = mnp.asarray(X)
+    for call in (
+        lambda: mnp.expand_dims(x, axis=4),
+        lambda: mnp.sum(x, axis=2),
+        lambda: mnp.flip(x, axis=-3),
+        lambda: mnp.stack([x], axis=4),
+        lambda: mnp.unstack(x, axis=2),
+        lambda: mnp.argmax(x, axis=2),
+    ):
+        for kind in (IndexError, ValueError):
+            with pytest.raises(kind):
+                call()
+
+
+def test_python_numbers_among_themselves() -> None:
+    assert mnp.add(1, 2.5).dtype == mnp.result_type(1, 2.5) == mnp.float32
+    assert mnp.where(mnp.asarray([True]), 1, 2.5).dtype == mnp.float32
+    assert mnp.maximum(1, 2).dtype == mnp.int32
+    assert mnp.multiply(1.5, 1j).dtype == mnp.complex64
+
+
 def test_arrays_exchange_memory() -> None:
     x = mnp.asarray([1.0, 2.0])
     assert x.__dlpack_device__() == (1, 0)
