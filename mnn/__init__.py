@@ -11,6 +11,10 @@ from mnn import numpy
 from mnn._version import __version__
 from mnn.config import config
 from mnn.expr.var import Var
+from mnn.ops.machine import install_on_use
+from mnn.ops.python_operators import METHODS
+
+install_on_use(METHODS)
 
 if TYPE_CHECKING:
     from mnn import cv, data, nn, optim

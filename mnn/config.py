@@ -7,14 +7,41 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import os
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from mnn.cores import available_cores
 from mnn.records import dataclass, field, fields
 
-__all__ = ["Config", "config"]
+__all__ = ["Config", "config", "mode"]
+
+
+class Mode:
+    """What machine code has to know of the settings: one word, zero in plain eager mode."""
+
+    LAZY, RECORDING, SMALL = 1, 2, 4
+
+    def __init__(self) -> None:
+        self._memory = np.zeros(1, np.int64)
+        self._word = memoryview(self._memory)  # type: ignore[arg-type]
+        self._lock = threading.Lock()
+
+    @property
+    def address(self) -> int:
+        """Where the word lies, for as long as the process lives."""
+        return int(self._memory.__array_interface__["data"][0])
+
+    def set(self, bit: int, on: bool) -> None:
+        """Say whether something is so."""
+        with self._lock:
+            self._word[0] = self._word[0] | bit if on else self._word[0] & ~bit
+
+
+mode = Mode()
 
 
 def _asked_to_verify() -> bool:
@@ -54,6 +81,13 @@ class Config:
     pending_bytes: int = 1 << 30
     pending_elements: int = 1 << 16
     verify: bool = field(default_factory=_asked_to_verify)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if name == "lazy":
+            mode.set(Mode.LAZY, bool(value))
+        elif name == "pending_elements":
+            mode.set(Mode.SMALL, value <= 1024)
 
     @contextlib.contextmanager
     def using(self, **settings: Any) -> Iterator[Config]:

@@ -33,7 +33,7 @@ from mnn.cores import available_cores
 from mnn.errors import CodegenError
 from mnn.records import dataclass
 
-__all__ = ["Library", "library"]
+__all__ = ["Library", "before_compiling", "library"]
 
 _logger = logging.getLogger("mnn.codegen")
 
@@ -65,6 +65,19 @@ class _Wanted:
 
 _Code = Image | bytes
 """What is linked: an image, or an object for llvmlite's engine."""
+
+
+_observers: list[Callable[[], object]] = []
+
+
+def before_compiling(call: Callable[[], object]) -> None:
+    """Have a function called once, when something has to be compiled for the first time."""
+    _observers.append(call)
+
+
+def _call_observers() -> None:
+    while _observers:
+        _observers.pop()()
 
 
 class Library:
@@ -119,6 +132,11 @@ class Library:
         chosen = target or host_target()
         self.compile_all([text], chosen)
         return self._address(_Wanted(_keys(chosen).key(text), str).symbol + part)
+
+    def has(self, text: str, target: Target | None = None) -> bool:
+        """Return whether a module of LLVM text is in memory or in the cache."""
+        wanted = _from_text(_keys(target or host_target()), text)
+        return wanted.key in self._linked or _read(self.cache, wanted) is not None
 
     def image_at(self, address: int) -> Image | None:
         """Return a copy of the code whose entry is at an address, None when it is no image."""
@@ -186,6 +204,7 @@ class Library:
         read_seconds = time.perf_counter() - start
         absent = [each for each in missing if each not in codes]
         if absent:
+            _call_observers()
             try:
                 _emit_all(absent, target, codes)
             finally:

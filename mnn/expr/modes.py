@@ -7,7 +7,7 @@ import gc as _gc
 import threading
 from collections.abc import Iterator
 
-from mnn.config import config
+from mnn.config import config, mode
 from mnn.expr.enums import Backend, PrecisionMode
 
 __all__ = [
@@ -42,6 +42,7 @@ class _Recorders:
     def change(self, number: int) -> None:
         with self._lock:
             self.count += number
+            mode.set(mode.RECORDING, self.count > 0)
 
 
 _recording = _Recording()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,9 @@ from mnn.numpy import elementwise as _elementwise
 from mnn.numpy import reductions as _reductions
 from mnn.numpy import running as _running
 from mnn.numpy.universal import binary, several, unary
+from mnn.ops.machine import Method
+from mnn.ops.python_operators import METHODS
+from mnn.ops.quick import keeps_dtypes
 
 Function = Callable[..., Any]
 
@@ -70,6 +74,28 @@ def _make_all() -> dict[str, Any]:
     return found
 
 
+def _replacing(name: str) -> Callable[[Any], None]:
+    def replace(function: Any) -> None:
+        namespace = sys.modules["mnn.numpy"]
+        if vars(namespace).get(name) is _made[name]:
+            setattr(namespace, name, function)
+        _made[name] = globals()[name] = function
+
+    return replace
+
+
 _made = _make_all()
+METHODS.extend(
+    Method(
+        name,
+        "one" if each.nin == 1 else "two",
+        each,
+        getattr(_np, name),
+        keeps_dtypes(getattr(_np, name)),
+        _replacing(name),
+    )
+    for name, each in _made.items()
+    if each.nout == 1
+)
 globals().update(_made)
 __all__ = list(_made)

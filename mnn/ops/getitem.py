@@ -128,7 +128,7 @@ def getitem(x: Var, index: Any) -> Var:
     ):
         try:
             part = value[index]
-        except (IndexError, ValueError):
+        except (IndexError, TypeError, ValueError):
             pass  # the type rule knows better why
         else:
             return Var(part if type(part) is np.ndarray else np.asarray(part), x._format)

@@ -10,9 +10,15 @@ import numpy as np
 from mnn.expr.var import Var
 from mnn.ops import arithmetic, comparison, unary
 from mnn.ops.attach import attach_binary, attach_method
+from mnn.ops.getitem import getitem
+from mnn.ops.machine import Method
 from mnn.ops.quick import binary_operators, keeps_dtypes, unary_operator
 
-__all__: list[str] = []
+__all__ = ["METHODS"]
+
+
+METHODS = [Method("__getitem__", "item", getitem, None, frozenset())]
+"""Methods of Var that there is machine code for; see `mnn.ops.machine`."""
 
 
 def _power(x: Any, y: Any) -> Any:
@@ -74,10 +80,22 @@ def _attach(name: str, function: Callable[[Any, Any], Any], *, reflected: bool) 
         attach_binary(name, function, reflected=reflected)
         return
     ufunc = _QUICK[name]
-    forward, backward = binary_operators(function, ufunc, keeps_dtypes(ufunc))
-    attach_method(f"__{name}__", forward)
+    dtypes = keeps_dtypes(ufunc)
+    forward, backward = binary_operators(function, ufunc, dtypes)
+    _attach_quick(f"__{name}__", "binary", forward, ufunc, dtypes)
     if reflected:
-        attach_method(f"__r{name}__", backward)
+        _attach_quick(f"__r{name}__", "reflected", backward, ufunc, dtypes)
+
+
+def _attach_quick(
+    name: str, kind: str, function: Any, ufunc: np.ufunc, dtypes: frozenset[np.dtype[Any]]
+) -> None:
+    attach_method(name, function)
+    METHODS.append(Method(name, kind, function, ufunc, dtypes))
+
+
+def _attach_unary(name: str, general: Any, ufunc: np.ufunc) -> None:
+    _attach_quick(name, "unary", unary_operator(general, ufunc), ufunc, keeps_dtypes(ufunc))
 
 
 for _name, _function in _ARITHMETIC.items():
@@ -85,6 +103,6 @@ for _name, _function in _ARITHMETIC.items():
 for _name, _function in _COMPARISONS.items():
     _attach(_name, _function, reflected=False)
 
-attach_method("__neg__", unary_operator(arithmetic.negative, np.negative))
-attach_method("__pos__", unary_operator(arithmetic.positive_, np.positive))
-attach_method("__invert__", unary_operator(comparison.bitwise_not, np.invert))
+_attach_unary("__neg__", arithmetic.negative, np.negative)
+_attach_unary("__pos__", arithmetic.positive_, np.positive)
+_attach_unary("__invert__", comparison.bitwise_not, np.invert)
