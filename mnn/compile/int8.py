@@ -16,7 +16,7 @@ import numpy as np
 
 from mnn.codegen.target import Target
 from mnn.codegen.templates.int8_conv import suits
-from mnn.codegen.templates.int8_ending import CODES
+from mnn.codegen.templates.int8_steps import CODES
 from mnn.codegen.templates.int8_tile import fits
 from mnn.compile.flow import VIEWS, Flow, Value
 from mnn.records import dataclass

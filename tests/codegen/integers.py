@@ -11,7 +11,7 @@ from mnn.codegen.kernel import CONSTANT, INPUT, Call, Epilogue, Tensor
 from mnn.codegen.program import CAST, Program, Step, constant_step
 from mnn.codegen.target import TARGETS, Target, host_target
 from mnn.codegen.templates import int8_conv
-from mnn.codegen.templates.int8_ending import CODES
+from mnn.codegen.templates.int8_steps import CODES
 from mnn.ops.reference import conv as reference
 from mnn.ops.reference.rounding import round_half_away
 from mnn.records import replace

@@ -17,7 +17,9 @@ from mnn.codegen.kernel import CONSTANT, INPUT, Epilogue
 from mnn.codegen.program import Program, Step, constant_step
 from mnn.codegen.target import TARGETS
 from mnn.codegen.templates import int8_conv, int8_tile
-from mnn.codegen.templates.int8_ending import CODES, folded
+from mnn.codegen.templates.int8_ending import folded
+from mnn.codegen.templates.int8_steps import CODES
+from mnn.codegen.templates.int8_sums import summed
 from mnn.errors import CodegenError
 from mnn.ops.reference.rounding import round_half_away
 from tests.codegen.imaging import RUNNABLE, channels_last, result
@@ -207,6 +209,59 @@ def test_folded_programs_make_the_same_codes(seed: int) -> None:
     near = np.abs(np.abs(exact - np.trunc(exact)) - 0.5) < 1e-3
     np.testing.assert_array_equal(got[~near], want[~near])
     assert near.mean() < 0.01
+
+
+def test_residuals_become_weighted_sums() -> None:
+    one, two = np.meshgrid(np.arange(-128, 128), np.arange(-128, 128))
+    program = Program(
+        ("float32", "int8"),
+        (
+            codes_step(0),
+            Step("cast", (2,), "int8", "float32"),
+            constant_step(0.25, "float32"),
+            Step("multiply", (3, 4), "float32", "float32"),
+            Step("cast", (1,), "int8", "float32"),
+            constant_step(3.0, "float32"),
+            Step("subtract", (6, 7), "float32", "float32"),
+            constant_step(0.5, "float32"),
+            Step("multiply", (8, 9), "float32", "float32"),
+            Step("add", (5, 10), "float32", "float32"),
+            Step("relu", (11,), "float32", "float32", (("slope", 0.0),)),
+            constant_step(4.0, "float32"),
+            Step("divide", (12, 13), "float32", "float32"),
+            codes_step(14),
+        ),
+        (15,),
+    )
+    short = summed(program)
+    assert len(short.steps) < len(program.steps) - 3
+    found = [
+        evaluate(each, [one.astype(np.float32), two.astype(np.int8)]) for each in (program, short)
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    bounds = dict(short.steps[-1].attributes)
+    assert (bounds["minimum"], bounds["maximum"]) == (0, 120)
+    other = Program(program.inputs, program.steps[:4], (5,))
+    assert summed(other) is other
+
+
+def evaluate(program: Program, inputs: list[Any]) -> Any:
+    """Return what NumPy makes of a program with CODES steps."""
+    held = list(inputs)
+    for step in program.steps:
+        operands = [held[each].astype(step.compute) for each in step.arguments]
+        attributes = dict(step.attributes)
+        if step.name == CODES:
+            whole = round_half_away(operands[0])
+            made = np.clip(whole, attributes["minimum"], attributes["maximum"])
+        elif step.name == "constant":
+            made = np.float32(attributes["value"])
+        elif step.name in ("cast", "relu"):
+            made = np.maximum(operands[0], 0) if step.name == "relu" else operands[0]
+        else:
+            made = getattr(np, step.name)(*operands)
+        held.append(made.astype(step.result))
+    return held[program.outputs[0]]
 
 
 def test_other_programs_are_kept() -> None:

@@ -18,9 +18,9 @@ from mnn.codegen.builder import F32, I8, I16, I32, I64, Function, Index, Module,
 from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot
 from mnn.codegen.target import Target
 from mnn.codegen.templates.convolution import largest_power
-from mnn.codegen.templates.int8_ending import clipped, whole_numbers
 from mnn.codegen.templates.int8_lines import FIELDS, Lines, copy_lines
 from mnn.codegen.templates.int8_problem import Int8Problem
+from mnn.codegen.templates.int8_steps import clipped, whole_numbers
 from mnn.codegen.templates.int8_tile import (
     BYTES,
     add_products,

@@ -11,56 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from mnn.codegen.bodies import register_body
-from mnn.codegen.body import Body
-from mnn.codegen.builder import I8, I32, Function, Value, lanes_of, vector
 from mnn.codegen.kernel import Epilogue
-from mnn.codegen.mathematics.floats import copy_sign, layout
 from mnn.codegen.program import CONSTANT, Program, Step
+from mnn.codegen.templates.int8_steps import CODES, bounded, bounds_of, change_of
+from mnn.codegen.templates.int8_sums import summed
 from mnn.records import dataclass, replace
 
-__all__ = ["CODES", "Folded", "clipped", "folded", "whole_numbers"]
+__all__ = ["Folded", "folded"]
 
 Array = np.ndarray[Any, Any]
-
-CODES = "int8_codes"
-"""The step clip(round(x), minimum, maximum) as int8; halves are rounded away from 0, NaN is 0."""
-
-
-def _codes(k: Body, x: Value, *, minimum: int, maximum: int, finite: bool = False) -> Value:
-    f = k.function
-    inside = k.at_most(k.at_least(x, minimum), maximum)
-    half = copy_sign(k, k.const(0.5 - layout(k).unit / 2), inside)
-    kind = vector(lanes_of(x.type), I32)
-    away = k.add(inside, half)
-    number = f.make(f"fptosi {away.type} {away.text} to {kind}", kind)
-    if not finite:
-        number = f.select(k.compare("eq", x, x), number, f.constant(0, kind))
-    small = vector(lanes_of(x.type), I8)
-    return f.make(f"trunc {kind} {number.text} to {small}", small)
-
-
-register_body(CODES, _codes)
-
-
-def whole_numbers(f: Function, total: Value, factor: Value, offset: Value) -> Value:
-    """Return int32 sums times a factor plus an offset as the nearest int32, which must be in range.
-
-    All steps are those of float32 programs, so results are, too.
-    """
-    kind, k = total.type, Body(f, lanes_of(total.type), np.dtype(np.float32))
-    real = f.make(f"sitofp {kind} {total.text} to {k.type}", k.type)
-    real = k.add(k.mul(real, factor), offset)
-    away = k.add(real, copy_sign(k, k.const(0.5 - layout(k).unit / 2), real))
-    return f.make(f"fptosi {away.type} {away.text} to {kind}", kind)
-
-
-def clipped(f: Function, codes: Value, bounds: tuple[int, int]) -> Value:
-    """Return codes within bounds."""
-    k = Body(f, lanes_of(codes.type), np.dtype(np.int8))
-    if bounds[0] > -128:
-        codes = k.maximum(codes, k.const(bounds[0]))
-    return k.minimum(codes, k.const(bounds[1])) if bounds[1] < 127 else codes
 
 
 @dataclass(frozen=True)
@@ -91,7 +50,8 @@ def folded(scale: Array, bias: Array, epilogue: Epilogue | None) -> Folded:
     made_bias = (bias * chain.factor + chain.offset).astype(np.float32)
     if not all(np.isfinite(each).all() for each in (*_arrays(plain), made_scale, made_bias)):
         return plain
-    return Folded(made_scale, made_bias, replace(epilogue, program=_shortened(epilogue, chain)))
+    program = summed(_shortened(epilogue, chain))
+    return Folded(made_scale, made_bias, replace(epilogue, program=program))
 
 
 def _arrays(found: Folded) -> tuple[Array, Array]:
@@ -102,13 +62,7 @@ def _shortened(epilogue: Epilogue, chain: _Chain) -> Program:
     """Return the program without the steps that were folded."""
     program = epilogue.program
     count, last = len(program.inputs), chain.steps[-1]
-    bounds = dict(program.steps[last - count].attributes)
-    minimum, maximum = bounds["minimum"], bounds["maximum"]
-    attributes = (
-        ("minimum", min(max(minimum, _nearest(chain.low, minimum)), maximum)),
-        ("maximum", max(min(maximum, _nearest(chain.high, maximum)), minimum)),
-        ("finite", True),
-    )
+    attributes = bounded(program.steps[last - count], chain.low, chain.high)
     numbers = {each: each for each in range(count)}
     steps: list[Step] = []
     for number, step in enumerate(program.steps, count):
@@ -135,13 +89,6 @@ def _without(program: Program, steps: list[Step], output: int, used: set[int]) -
         numbers[number] = count + len(kept)
         kept.append(replace(step, arguments=tuple(numbers[each] for each in step.arguments)))
     return Program(program.inputs, tuple(kept), (numbers[output],))
-
-
-def _nearest(bound: float, otherwise: int) -> int:
-    """Return a bound rounded to codes."""
-    if math.isinf(bound):
-        return otherwise
-    return math.trunc(bound + math.copysign(0.5, bound))
 
 
 @dataclass(frozen=True)
@@ -174,63 +121,16 @@ def _chain(program: Program) -> _Chain | None:
             return _Chain(factor, offset, low, high, tuple(steps))
         if step.result != "float32":
             return None
-        change = _linear(program, step, held)
+        change = change_of(program, step, held)
         if change is not None:
             times, plus = change
             factor, offset = factor * times, offset * times + plus
             low, high = low * times + plus, high * times + plus
         else:
-            bounds = _bounds(program, step, held)
+            bounds = bounds_of(program, step, held)
             if bounds is None:
                 return None
             low = min(max(low, bounds[0]), bounds[1])
             high = min(max(high, bounds[0]), bounds[1])
         held = number
-    return None
-
-
-def _other(program: Program, step: Step, held: int) -> float | None:
-    """Return the number that a two-operand step has beside a value, None if it is not known."""
-    if len(step.arguments) != 2 or step.arguments.count(held) != 1:
-        return None
-    (other,) = (each for each in step.arguments if each != held)
-    if other < len(program.inputs):
-        return None
-    source = program.steps[other - len(program.inputs)]
-    if source.name != CONSTANT:
-        return None
-    number = float(dict(source.attributes)["value"])
-    return number if math.isfinite(number) else None
-
-
-def _linear(program: Program, step: Step, held: int) -> tuple[float, float] | None:
-    """Return (factor > 0, addend) of a step, None when it is something else."""
-    number = _other(program, step, held)
-    first = step.arguments[0] == held
-    if number is None:
-        return None
-    if step.name == "add":
-        return 1.0, number
-    if step.name == "subtract" and first:
-        return 1.0, -number
-    if step.name == "multiply" and number > 0:
-        return number, 0.0
-    if step.name == "divide" and number > 0 and first:
-        return 1.0 / number, 0.0
-    return None
-
-
-def _bounds(program: Program, step: Step, held: int) -> tuple[float, float] | None:
-    """Return the bounds that a step sets, None when it is something else."""
-    number = _other(program, step, held)
-    if step.name == "maximum" and number is not None:
-        return number, math.inf
-    if step.name == "minimum" and number is not None:
-        return -math.inf, number
-    attributes = dict(step.attributes)
-    if step.name == "relu" and not any(attributes.values()):
-        return 0.0, math.inf
-    if step.name == "relu6":
-        low, high = attributes.get("minimum", 0.0), attributes.get("maximum", 6.0)
-        return float(low), float(high)
     return None

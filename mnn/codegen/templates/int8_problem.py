@@ -8,7 +8,7 @@ import numpy as np
 
 from mnn.codegen.kernel import Call, Kernel, Slot, Tensor
 from mnn.codegen.templates.convolution import Convolution
-from mnn.codegen.templates.int8_ending import CODES
+from mnn.codegen.templates.int8_steps import CODES
 from mnn.records import dataclass, replace
 
 __all__ = ["Int8Problem"]

@@ -20,9 +20,9 @@ from mnn.codegen.kernel import CONSTANT, Buffer, Call, Kernel, Pointer, Slot, Te
 from mnn.codegen.target import Target
 from mnn.codegen.templates.convolution import PatchRows, operand_fields, operand_rows
 from mnn.codegen.templates.epilogue import Ending, load_columns
-from mnn.codegen.templates.int8_ending import clipped, whole_numbers
 from mnn.codegen.templates.int8_lines import FIELDS, Lines, copy_lines
 from mnn.codegen.templates.int8_problem import Int8Problem
+from mnn.codegen.templates.int8_steps import clipped, whole_numbers
 from mnn.codegen.templates.int8_tile import (
     accumulate,
     arranged,
