@@ -308,3 +308,36 @@ def test_pad_by_a_function() -> None:
     array = np.arange(4.0).reshape(2, 2)
     alike(lambda np, a: np.pad(a, 1, mark, before=5), array)
     alike(lambda np, a: np.pad(a, ((1, 2), (0, 1)), mark), array, recorded=False)
+
+
+VIEWS: list[Callable[[Any], Any]] = [
+    mnp.flip,
+    mnp.rot90,
+    mnp.fliplr,
+    lambda y: mnp.moveaxis(y, 0, 1),
+    lambda y: mnp.split(y, 2)[1],
+    lambda y: mnp.einsum("ij->ji", y),
+    mnp.atleast_3d,
+    mnp.ravel,
+    lambda y: mnp.unstack(y)[0],
+]
+WRITES: list[Callable[[Any], Any]] = [
+    lambda y: mnp.fill_diagonal(y, 5),
+    lambda y: mnp.put_along_axis(y, np.zeros((len(y), 1), int), 5, 1),
+    lambda y: mnp.copyto(y, 5),
+    lambda y: mnp.fill(y, 5),
+    lambda y: mnp.random.default_rng(0).shuffle(y),
+    lambda y: mnp.random.default_rng(0).random(out=y, dtype=np.float32),
+    *(lambda y, view=view: view(y).__setitem__(Ellipsis, 5) for view in VIEWS),
+]
+
+
+@pytest.mark.parametrize("number", range(len(WRITES)))
+def test_pending_results_keep_what_they_read(number: int) -> None:
+    data = np.random.default_rng(0).standard_normal((300, 250)).astype(np.float32)
+    array = mnp.array(data)
+    before, turned = mnp.exp(mnp.tanh(array)), mnp.flip(array)
+    WRITES[number](array)
+    np.testing.assert_allclose(before, np.exp(np.tanh(data)), rtol=1e-5)
+    assert (np.asarray(array) != data).any()
+    np.testing.assert_array_equal(turned, np.asarray(array)[::-1, ::-1])
