@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as _np
 
-from mnn.errors import ShapeError
-from mnn.expr.dtypes import default_float
+from mnn.errors import DTypeError, ShapeError
+from mnn.expr.dtypes import as_dtype, default_float
 from mnn.expr.var import Var
 from mnn.numpy.hosting import computed
 from mnn.numpy.reductions import stored
@@ -284,6 +284,11 @@ def clip(
     *,
     min: Any = None,
     max: Any = None,
+    where: Any = True,
+    casting: str = "same_kind",
+    order: str = "K",
+    dtype: Any = None,
+    subok: bool = True,
 ) -> Var:
     """Return elements limited to [a_min, a_max]; a bound of None does not limit.
 
@@ -292,6 +297,8 @@ def clip(
         a_min, a_max: bounds that broadcast to it.
         out: Var to write the result to.
         min, max: the same bounds under NumPy 2's names.
+        where, casting, dtype: as for universal functions.
+        order, subok: accepted for compatibility.
 
     Raises:
         ShapeError: a bound is given under both names, or does not broadcast.
@@ -300,11 +307,31 @@ def clip(
     if (a_min is not None and min is not None) or (a_max is not None and max is not None):
         raise ShapeError("clip: found a bound under two names. Give a_min or min, a_max or max.")
     a_min, a_max = (min if a_min is None else a_min), (max if a_max is None else a_max)
+    if dtype is not None:
+        x = _as_wanted("clip", x, dtype, casting)
     if a_min is not None and not _beyond(x, a_min, below=True):
         x = maximum(x, a_min)
     if a_max is not None and not _beyond(x, a_max, below=False):
         x = minimum(x, a_max)
-    return stored(x, out)
+    if dtype is not None:
+        x = _as_wanted("clip", x, dtype, casting)
+    if where is True:
+        return stored(x, out)
+    from mnn.numpy.universal import finish
+
+    found: Var = finish("clip", x, out, where, casting)
+    return found
+
+
+def _as_wanted(name: str, x: Var, dtype: Any, casting: str) -> Var:
+    """Return x in the type that the caller asks for, if the casting rule allows it."""
+    wanted = as_dtype(dtype, what=f"{name}: dtype")
+    if not _np.can_cast(x.dtype, wanted, casting):  # type: ignore[arg-type]
+        raise DTypeError(
+            f"{name}: {x.dtype} does not become {wanted} with casting={casting!r}. "
+            "Use casting='unsafe' or astype."
+        )
+    return _cast(x, wanted)
 
 
 def _beyond(x: Var, bound: Any, *, below: bool) -> bool:

@@ -80,6 +80,17 @@ def _item(self: Var, *index: Any) -> Any:
         raise IndexRangeError(f"item: {error} (shape {self.shape}).") from error
 
 
+def _round_number(self: Var, ndigits: Any = None) -> Any:
+    """Return one element rounded, as `round` of Python wants it: an int, or a 0-d array.
+
+    Raises:
+        TypeError: the array has dimensions.
+    """
+    if self.ndim:
+        raise TypeError(f"round: found shape {self.shape}, expected one number. Use x.round().")
+    return round(self._array().item()) if ndigits is None else elementwise.round(self, ndigits)
+
+
 def _reshape(self: Var, *shape: Any, order: str = "C", copy: bool | None = None) -> Var:
     """Return the elements in another shape, given as ints or as one sequence."""
     sizes = shape[0] if len(shape) == 1 else shape
@@ -212,6 +223,7 @@ def _absolute(self: Var) -> Any:
 
 
 attach_method("__abs__", _absolute)
+attach_method("__round__", _round_number)
 attach_binary("matmul", products.matmul)
 attach_method("T", property(manipulation.transpose))  # type: ignore[arg-type]
 attach_method("mT", property(_matrix_transpose))  # type: ignore[arg-type]
