@@ -141,7 +141,7 @@ def test_codes_with_parameters_of_each_channel() -> None:
     ("inputs", "factors", "groups"),
     [
         (12, np.random.default_rng(0).standard_normal((16, 12, 3, 3)), 1),
-        (16, np.random.default_rng(0).integers(-127, 128, (16, 4, 3, 3)), 4),
+        (16, np.random.default_rng(0).integers(-127, 128, (16, 2, 3, 3)), 8),
     ],
 )
 def test_other_convolutions_stay_float(inputs: int, factors: Array, groups: int) -> None:

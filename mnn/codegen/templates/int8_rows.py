@@ -47,6 +47,12 @@ _ITEM_WORK = 2_500_000
 """Multiply-adds of an item, if there are not too few items then."""
 _FEW_CHANNELS = 4
 """Up to so many channels are read plane by plane: the rest of a window's row is long enough."""
+_FAR_BYTES = 256 * 1024
+"""Weights beyond this come from afar."""
+_FEW_PIXELS = 64
+"""Items of so many pixels read weights too rarely for waiting not to matter."""
+_AHEAD = 16 * 1024
+"""How many bytes of such weights are asked for in advance."""
 _ITEMS = 32
 """As many items are enough for any number of threads."""
 
@@ -161,6 +167,7 @@ class _Plan:
             tail=self.panels.tail,
             narrow=problem.outputs < self.tile.lanes,
             bounds=self._bounds(),
+            far=self.panels.bytes > _FAR_BYTES and self.rows * self.columns <= _FEW_PIXELS,
         )
         what = f"int8 rows {self.tile.rows}x{self.tile.width}"
         return problem.call(kernel, (*slots, *problem.operand_slots()), items, what, lines.bytes)
@@ -224,6 +231,7 @@ class Int8RowsKernel(Kernel):
         tail: vectors of the last panel when it has fewer, 0 when it never has.
         narrow: a group has fewer outputs than a vector has lanes.
         bounds: of results that are codes; they are then narrowed several rows at once.
+        far: weights are asked for in advance.
     """
 
     tile: Tile
@@ -232,6 +240,7 @@ class Int8RowsKernel(Kernel):
     tail: int = 0
     narrow: bool = False
     bounds: tuple[int, int] | None = None
+    far: bool = False
 
     def build(self, target: Target) -> Module:
         """Return the code."""
@@ -351,6 +360,7 @@ class _Item:
                 StridedRows(f.offset(start, distance), a.right),
                 f.offset(panel, f.mul(loop.index, size)),
                 a.steps,
+                ahead=_AHEAD if self.kernel.far else 0,
             )
         return loop.results
 

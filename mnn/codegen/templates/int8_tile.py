@@ -22,7 +22,7 @@ import numpy as np
 from mnn.codegen.body import Body
 from mnn.codegen.builder import I8, I16, I32, Function, Index, Value, lanes_of, vector
 from mnn.codegen.target import Target
-from mnn.codegen.templates.tile import Rows, Tile
+from mnn.codegen.templates.tile import Rows, Tile, prefetch_panel
 from mnn.errors import CodegenError
 
 __all__ = [
@@ -123,6 +123,8 @@ def accumulate(
     rows: Rows,
     panel: Value,
     steps: Index,
+    *,
+    ahead: int = 0,
 ) -> list[Value]:
     """Return int32 sums plus the products of `steps` steps along k, at least one.
 
@@ -130,12 +132,15 @@ def accumulate(
         tile: its geometry; a step of a panel has 4 bytes for each column.
         rows: where rows begin; a step is 4 bytes further on.
         panel: columns of the first step, aligned to a vector.
+        ahead: how many bytes further on the panel is asked for, 0 for not at all.
     """
     at = rows.ready(f, tile.rows)
     kind, size = vector(tile.lanes, I32), 4 * tile.lanes
     align = 1 if depth_of(product) == 4 else 2
     with f.turns(0, steps, 1, sums) as loop:
         place = f.offset(panel, f.mul(loop.index, tile.panel_step))
+        if ahead:
+            prefetch_panel(f, tile, place, ahead)
         columns = [
             f.load(kind, f.offset(place, each * size), align=size) for each in range(tile.vectors)
         ]
