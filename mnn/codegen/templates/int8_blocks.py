@@ -139,6 +139,8 @@ class _Plan:
             self.problem.out,
             self.lines,
         )
+        bounds = problem.bounds
+        assert bounds is not None
         row_blocks = -(-self.height // self.rows)
         column_blocks = -(-self.width // self.columns)
         woven, plain = self.woven, -(-lines.bytes // 64) * 64
@@ -155,9 +157,8 @@ class _Plan:
             *(*window.stride, *window.begin),
             *(woven, plain, lines.down, window.kernel[1] if lines.shared else 1),
             self._table(woven),
+            *bounds,
         ]
-        bounds = problem.bounds
-        assert bounds is not None
         kernel = Int8BlocksKernel(
             window.kernel[0] * window.kernel[1],
             window.kernel[2],
@@ -165,7 +166,6 @@ class _Plan:
             window.dilation[2],
             self.pixels,
             self.lanes,
-            *bounds,
         )
         items = self.samples * self.parts * self.depth * row_blocks * column_blocks
         return problem.call(kernel, slots, items, "int8 depthwise", plain + lines.count * woven)
@@ -222,7 +222,6 @@ class Int8BlocksKernel(Kernel):
         taps, stride, dilation: of a window's row.
         pixels: neighbouring outputs that a block has, if more than one of all channels.
         lanes: channels of a vector of sums; a block has 4 of these.
-        minimum, maximum: bounds of the codes.
     """
 
     rows: int
@@ -231,8 +230,6 @@ class Int8BlocksKernel(Kernel):
     dilation: int
     pixels: int
     lanes: int
-    minimum: int
-    maximum: int
 
     @property
     def together(self) -> int:
@@ -251,7 +248,7 @@ class Int8BlocksKernel(Kernel):
         a = f.block(
             FIELDS + "*x xn xd xh xw *y yn yd yh yw *weights *numbers C part blocks parts "
             "OD row_blocks rows OH column_blocks columns OW SD SH SW bd bh bw woven plain down "
-            "reach *table"
+            "reach *table minimum maximum"
         )
         a.lines = f.arguments[3]
         a.made = f.offset(a.lines, a.plain)
@@ -410,7 +407,7 @@ class _Item:
 
     def _codes(self, sums: list[Value], scale: list[Value], bias: list[Value]) -> Value:
         """Return the codes of a block's sums, in the order of channels."""
-        f, kernel = self.f, self.kernel
+        f, a = self.f, self.a
         whole = [whole_numbers(f, *each) for each in zip(sums, scale, bias, strict=True)]
         halves = [f.narrowed(whole[each], whole[each + 1]) for each in (0, 2)]
-        return clipped(f, f.narrowed(*halves), (kernel.minimum, kernel.maximum))
+        return clipped(f, f.narrowed(*halves), a.minimum, a.maximum)

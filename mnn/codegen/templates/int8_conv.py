@@ -11,7 +11,7 @@ import numpy as np
 from mnn.codegen.kernel import Buffer, Call, Epilogue, Tensor, contiguous
 from mnn.codegen.target import Target
 from mnn.codegen.templates import int8_blocks, int8_depthwise, int8_rows, relayout
-from mnn.codegen.templates.int8_ending import folded
+from mnn.codegen.templates.int8_ending import folded, lifted, only_codes
 from mnn.codegen.templates.int8_problem import Int8Problem
 from mnn.codegen.templates.window import (
     channels_last,
@@ -94,7 +94,8 @@ def lower(
         ]
         epilogue = replace(epilogue, operands=tuple(operands))
     left = folded(scale.array().astype(np.float64), bias.array().astype(np.float64), epilogue)
-    ending, found = image_ending(left.epilogue, goal)
+    rest = None if left.epilogue is None else lifted(left.epilogue)
+    ending, found = image_ending(rest, goal)
     if ending.dtype != out.dtype:
         raise CodegenError(
             f"int8 conv: the results are {ending.dtype}, the output is {out.dtype}, expected equal "
@@ -120,6 +121,7 @@ def lower(
         operands=found,
         zero=zero,
         scale=_constant(left.scale),
+        limits=only_codes(left.epilogue),
     )
     return [*before, *_chosen(problem), *after]
 

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from mnn.codegen.kernel import Epilogue
+from mnn.codegen.kernel import Buffer, Epilogue, Tensor
 from mnn.codegen.program import CONSTANT, Program, Step
 from mnn.codegen.templates.int8_steps import CODES, bounded, bounds_of, change_of
 from mnn.codegen.templates.int8_sums import summed
 from mnn.records import dataclass, replace
 
-__all__ = ["Folded", "folded"]
+__all__ = ["Folded", "folded", "lifted", "only_codes"]
 
 Array = np.ndarray[Any, Any]
+_MOST_OPERANDS = 16
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,61 @@ def folded(scale: Array, bias: Array, epilogue: Epilogue | None) -> Folded:
         return plain
     program = summed(_shortened(epilogue, chain))
     return Folded(made_scale, made_bias, replace(epilogue, program=program))
+
+
+def only_codes(epilogue: Epilogue | None) -> tuple[int, int] | None:
+    """Return the bounds of an epilogue that only rounds to codes, None of another one."""
+    steps = () if epilogue is None else epilogue.program.steps
+    if len(steps) != 1 or steps[0].name != CODES:
+        return None
+    attributes = dict(steps[0].attributes)
+    return attributes["minimum"], attributes["maximum"]
+
+
+def lifted(epilogue: Epilogue) -> Epilogue:
+    """Return an epilogue whose numbers are operands, so that one kernel serves many layers."""
+    program = epilogue.program
+    old = len(program.inputs)
+    numbers: list[float] = []
+
+    def operand(number: float) -> int:
+        # Counted from the end until the number of operands is known.
+        if number not in numbers:
+            numbers.append(number)
+        return old + numbers.index(number)
+
+    chosen: dict[int, int] = {}
+    bounds: dict[int, tuple[int, int]] = {}
+    for number, step in enumerate(program.steps, old):
+        attributes = dict(step.attributes)
+        if step.name == CONSTANT and step.result == "float32":
+            chosen[number] = operand(attributes["value"])
+        elif step.name == CODES:
+            bounds[number] = operand(attributes["minimum"]), operand(attributes["maximum"])
+    if len(epilogue.operands) + len(numbers) > _MOST_OPERANDS:
+        return epilogue
+    places = {each: each for each in range(old)}
+    steps: list[Step] = []
+    for number, step in enumerate(program.steps, old):
+        if number in chosen:
+            places[number] = chosen[number]
+            continue
+        arguments = tuple(places[each] for each in step.arguments)
+        if number in bounds:
+            kept = tuple(each for each in step.attributes if each[0] not in ("minimum", "maximum"))
+            arguments += bounds[number]
+            step = replace(step, attributes=(("minimum", -128), ("maximum", 127), *kept))
+        places[number] = old + len(numbers) + len(steps)
+        steps.append(replace(step, arguments=arguments))
+    inputs = (*program.inputs, *["float32"] * len(numbers))
+    made = Program(inputs, tuple(steps), (places[program.outputs[0]],))
+    tensors = [_single(each) for each in numbers]
+    return Epilogue(made, (*epilogue.operands, *tensors))
+
+
+def _single(number: float) -> Tensor:
+    array = np.array(number, np.float32).reshape(1, 1, 1, 1, 1)
+    return Tensor(Buffer.constant(array, "number"), array.shape, (0,) * 5, array.dtype)
 
 
 def _arrays(found: Folded) -> tuple[Array, Array]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from mnn.codegen.kernel import Call, Kernel, Slot, Tensor
 from mnn.codegen.templates.convolution import Convolution
-from mnn.codegen.templates.int8_steps import CODES
 from mnn.records import dataclass, replace
 
 __all__ = ["Int8Problem"]
@@ -27,10 +26,12 @@ class Int8Problem(Convolution):
         zero: code of 0, also of what lies outside of the image.
         scale: one float32 for each channel of `out`, neighbours: what sums of
             (code - zero) * weight are multiplied with.
+        limits: bounds of the results where `ending` does nothing but round to codes.
     """
 
     zero: int = 0
     scale: Tensor | None = None
+    limits: tuple[int, int] | None = None
 
     @property
     def traffic(self) -> int:
@@ -44,8 +45,7 @@ class Int8Problem(Convolution):
 
         Rounded sums may then be narrowed with saturation before they are clipped.
         """
-        program = self.ending.program
-        if program is None or len(program.steps) != 1 or program.steps[0].name != CODES:
+        if self.limits is None:
             return None
         assert self.scale is not None
         assert self.bias is not None
@@ -54,8 +54,7 @@ class Int8Problem(Convolution):
         largest = sums * np.abs(self.scale.array()) + np.abs(self.bias.array())
         if largest.max() >= _FAR:
             return None
-        attributes = dict(program.steps[0].attributes)
-        return attributes["minimum"], attributes["maximum"]
+        return self.limits
 
     def channel_slots(self) -> list[Slot]:
         """Return the addresses of scale and bias."""

@@ -140,7 +140,7 @@ class _Plan:
         )
         row_blocks = -(-self.height // self.rows)
         column_blocks = -(-self.width // self.columns)
-        pixel = lines.size * self.together
+        pixel, bounds = lines.size * self.together, self._bounds()
         slots: list[Slot] = [
             *lines.slots(),
             x.pointer,
@@ -156,7 +156,7 @@ class _Plan:
             *(column_blocks, self.columns, self.width, self.panel_blocks, self.block_panels),
             *(*window.stride, *window.begin),
             *(lines.down * lines.line, pixel * window.stride[2]),
-            *(self._table(pixel), self.taps, self.steps),
+            *(self._table(pixel), self.taps, self.steps, *(bounds or (0, 0))),
         ]
         items = out.shape[0] * problem.groups * self.depth * row_blocks
         items *= column_blocks * self.panel_blocks
@@ -166,7 +166,7 @@ class _Plan:
             problem.ending,
             tail=self.panels.tail,
             narrow=problem.outputs < self.tile.lanes,
-            bounds=self._bounds(),
+            narrows=bounds is not None,
             far=self.panels.bytes > _FAR_BYTES and self.rows * self.columns <= _FEW_PIXELS,
         )
         what = f"int8 rows {self.tile.rows}x{self.tile.width}"
@@ -230,7 +230,7 @@ class Int8RowsKernel(Kernel):
         ending: what becomes of the sums times the channel's scale plus its bias, float32.
         tail: vectors of the last panel when it has fewer, 0 when it never has.
         narrow: a group has fewer outputs than a vector has lanes.
-        bounds: of results that are codes; they are then narrowed several rows at once.
+        narrows: results are nothing but codes, which are narrowed several rows at once.
         far: weights are asked for in advance.
     """
 
@@ -239,7 +239,7 @@ class Int8RowsKernel(Kernel):
     ending: Ending
     tail: int = 0
     narrow: bool = False
-    bounds: tuple[int, int] | None = None
+    narrows: bool = False
     far: bool = False
 
     def build(self, target: Target) -> Module:
@@ -249,7 +249,7 @@ class Int8RowsKernel(Kernel):
         a = f.block(
             FIELDS + "*x xn xd xh xw xg *y yn yd yh yw N *b group_bytes panel_bytes full panels "
             "*start *scale *bias G OD row_blocks rows OH column_blocks columns OW panel_blocks "
-            "block_panels SD SH SW bd bh bw down right *taps count steps"
+            "block_panels SD SH SW bd bh bw down right *taps count steps minimum maximum"
             + operand_fields(self.ending)
         )
         a.spill = f.allocate(self.tile.spill_bytes) if self.ending.spills(target) else None
@@ -336,7 +336,7 @@ class _Item:
             place = f.min(f.mul(loop.index, tile.rows), f.sub(a.columns, tile.rows))
             sums = self._sums(tile, first, panel, row.index, place)
             factors, offsets = vectors(a.scale, F32), vectors(a.bias, F32)
-            if kernel.bounds is None:
+            if not kernel.narrows:
                 real = real_sums(f, tile, sums, factors, offsets)
                 self._store(tile, real, row.index, place, column, starts, columns)
             else:
@@ -399,8 +399,7 @@ class _Item:
         starts: Sequence[Index],
     ) -> None:
         """Build the codes of a tile, four rows of a vector of columns in one register."""
-        f, bounds, lanes = self.f, self.kernel.bounds, tile.lanes
-        assert bounds is not None
+        f, a, lanes = self.f, self.a, tile.lanes
         parts, words, codes = lanes // 4, vector(lanes, I32), vector(lanes, I8)
         # Within 16 bytes lie four columns of each row; rows have theirs together afterwards.
         order = [4 * part + row for row in range(4) for part in range(parts)]
@@ -414,7 +413,7 @@ class _Item:
                 ]
                 whole += [whole[-1]] * (4 - count)
                 halves = [f.narrowed(whole[pair], whole[pair + 1]) for pair in (0, 2)]
-                small = clipped(f, f.narrowed(*halves), bounds)
+                small = clipped(f, f.narrowed(*halves), a.minimum, a.maximum)
                 made = f.make(f"bitcast {small.type} {small.text} to {words}", words)
                 for row, place in enumerate(places):
                     chosen = order[row * parts : (row + 1) * parts]

@@ -26,15 +26,27 @@ __all__ = [
 CODES = "int8_codes"
 """The step clip(round(x), minimum, maximum) as int8; halves are rounded away from 0, NaN is 0.
 
+With two more operands these are the bounds, numbers within minimum and maximum.
 With `finite` the number is known to be no NaN; with `real` as well the codes are float32.
 """
 
 
 def _codes(
-    k: Body, x: Value, *, minimum: int, maximum: int, finite: bool = False, real: bool = False
+    k: Body,
+    x: Value,
+    *limits: Value,
+    minimum: int,
+    maximum: int,
+    finite: bool = False,
+    real: bool = False,
 ) -> Value:
     f = k.function
-    inside = k.at_most(k.at_least(x, minimum), maximum)
+    if limits:
+        low, high = limits
+        inside = k.pick(k.compare("lt", x, low), low, x)
+        inside = k.pick(k.compare("gt", inside, high), high, inside)
+    else:
+        inside = k.at_most(k.at_least(x, minimum), maximum)
     half = copy_sign(k, k.const(0.5 - layout(k).unit / 2), inside)
     kind = vector(lanes_of(x.type), I32)
     away = k.add(inside, half)
@@ -64,12 +76,12 @@ def whole_numbers(f: Function, total: Value, factor: Value, offset: Value) -> Va
     return f.make(f"fptosi {away.type} {away.text} to {kind}", kind)
 
 
-def clipped(f: Function, codes: Value, bounds: tuple[int, int]) -> Value:
-    """Return codes within bounds."""
-    k = Body(f, lanes_of(codes.type), np.dtype(np.int8))
-    if bounds[0] > -128:
-        codes = k.maximum(codes, k.const(bounds[0]))
-    return k.minimum(codes, k.const(bounds[1])) if bounds[1] < 127 else codes
+def clipped(f: Function, codes: Value, low: Value, high: Value) -> Value:
+    """Return codes within bounds, given in the low bytes of 64-bit integers."""
+    lanes = lanes_of(codes.type)
+    k = Body(f, lanes, np.dtype(np.int8))
+    limits = [f.splat(f.make(f"trunc i64 {v.text} to i8", I8), lanes) for v in (low, high)]
+    return k.minimum(k.maximum(codes, limits[0]), limits[1])
 
 
 def bounded(step: Step, low: float, high: float) -> tuple[tuple[str, Any], ...]:
