@@ -83,9 +83,10 @@ class CompiledBackend:
         graph = Recorded(nodes, outputs)
         if graph.lasting:
             return None
-        return self._structures.find(graph).ready(
-            graph, known, low=host_target().shortens(config.precision)
-        )
+        structure = self._structures.known(graph)
+        if structure is None:
+            return None
+        return structure.ready(graph, known, low=host_target().shortens(config.precision))
 
     @property
     def constant_bytes(self) -> int:

@@ -277,6 +277,10 @@ class Structures:
         self._held: OrderedDict[Hashable, Structure] = OrderedDict()
         self._lock = threading.Lock()
 
+    def known(self, graph: Recorded) -> Structure | None:
+        """Return the structure of a graph, if it was met."""
+        return self._held.get(graph.key)
+
     def find(self, graph: Recorded) -> Structure:
         """Return the structure of a graph, and count the use."""
         with self._lock:

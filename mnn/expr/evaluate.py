@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from mnn.config import config
 from mnn.expr.node import Node, Ref, epoch, walk
+from mnn.expr.ready import key_of, remember_plan, run_ready
 
 if TYPE_CHECKING:
     from mnn.expr.graph import Graph
@@ -96,55 +97,89 @@ def evaluate(outputs: Sequence[Ref], *, keep: bool = True) -> list[Array]:
     quick = [_cached(ref, now) for ref in outputs]
     if all(value is not None for value in quick):
         return [value for value in quick if value is not None]
-    found = _needed(outputs, now)
-    if found is not None:
-        order, known = found
-        values = executor().run(order, outputs, known)
-        if keep:
-            _remember(outputs, values, {ref.node: now for ref in outputs}, now)
-        return values
-    return _evaluate_after_writes(outputs, now, keep=keep)
+    work = _needed(outputs, now)
+    if work is None:
+        return _evaluate_after_writes(outputs, now, keep=keep)
+    order, leaves, known, key = work
+    values = run_ready(key, [known[node][0] for node in leaves])
+    if values is None:
+        backend = executor()
+        values = backend.run(order, outputs, known)
+        if key is not None:
+            remember_plan(key, backend, order, outputs, known, leaves)
+    if keep:
+        _remember(outputs, values, {ref.node: now for ref in outputs}, now)
+    return values
 
 
 def _needed(
     outputs: Sequence[Ref], now: int
-) -> tuple[list[Node], dict[Node, Sequence[Array]]] | None:
-    """Return the nodes to compute, in order, and what is known already.
+) -> tuple[list[Node], list[Node], dict[Node, Sequence[Array]], Hashable | None] | None:
+    """Return the nodes to compute, in order, those that are known, their values, and a key.
 
     None when something was written since a result was cached, or may be written unseen: then it
-    takes a look at all leaves to tell what still holds.
+    takes a look at all leaves to tell what still holds. The key is that of `mnn.expr.ready`; None
+    where it would say too little.
     """
     order: list[Node] = []
+    leaves: list[Node] = []
     known: dict[Node, Sequence[Array]] = {}
-    done: set[Node] = set()
+    numbers: dict[Node, int] = {}
+    parts: list[Any] = []
+    telling = True
     stack: list[Node | None] = [ref.node for ref in reversed(outputs)]
     waiting: list[Node] = []
+    met: set[Node] = set()
     while stack:
         node = stack.pop()
         if node is None:
-            order.append(waiting.pop())
+            node = waiting.pop()
+            for ref in node.inputs:
+                if ref is None:
+                    parts.append(-2)
+                else:
+                    parts.append(numbers[ref.node])
+                    if ref.port:
+                        parts.append(-4 - ref.port)
+            parts.append(~node.stamp)
+            order.append(node)
+            numbers[node] = len(numbers)
             continue
-        if node in done:
+        if node in met:
             continue
-        done.add(node)
-        cell = node.cell
-        if cell is not None:
-            if cell.exposed:
-                return None
-            known[node] = (cell.value(node.names.get(0, "")),)
-            continue
-        cache = node.cache
-        if cache is not None:
-            if cache[0] != now:
-                return None
-            known[node] = cache[1]
+        met.add(node)
+        cell, cache = node.cell, node.cache
+        if cell is not None or cache is not None:
+            if cell is not None:
+                if cell.exposed:
+                    return None
+                value = cell.value(node.names.get(0, ""))
+                known[node] = (value,)
+                type = node.types[0]
+                # A constant may be built into a plan, which is then no other constant's.
+                telling = (
+                    telling
+                    and not cell.lasting
+                    and value.dtype == type.dtype
+                    and value.shape == type.shape
+                )
+            elif cache is not None:
+                if cache[0] != now:
+                    return None
+                known[node] = cache[1]
+                telling = telling and len(cache[1]) == 1
+            leaves.append(node)
+            parts.append(-1)
+            numbers[node] = len(numbers)
             continue
         waiting.append(node)
         stack.append(None)
         stack.extend(
-            [ref.node for ref in reversed(node.inputs) if ref is not None and ref.node not in done]
+            [ref.node for ref in reversed(node.inputs) if ref is not None and ref.node not in met]
         )
-    return order, known
+    for ref in outputs:
+        parts += (-3, numbers[ref.node], ref.port)
+    return order, leaves, known, key_of(order, parts) if telling and order else None
 
 
 def _evaluate_after_writes(outputs: Sequence[Ref], now: int, *, keep: bool) -> list[Array]:

@@ -140,6 +140,7 @@ class Node:
         "kind",
         "names",
         "operation",
+        "stamp",
         "trainable",
         "types",
     )
@@ -160,6 +161,7 @@ class Node:
         self.types = types
         self.cell = cell
         self.names: dict[int, str] = {}
+        self.stamp = 0  # see `stamped_types`
         self.cache: tuple[int, tuple[Array, ...]] | None = None
         trainable = kind == TRAINABLE
         for ref in inputs:
@@ -272,8 +274,9 @@ def make_node(
         found = None if held is None else held()
         if found is not None:
             return found
-    types = result_types(operation, inputs, attributes)
+    types, stamp = stamped_types(operation, inputs, attributes)
     node = Node(operation.name, operation, inputs, attributes, types)
+    node.stamp = stamp
     if key is None:
         return node
     with _lock:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mnn.config import config
 from mnn.expr.evaluate import executor
 from mnn.expr.memory import on_write
 from mnn.expr.node import Node, Ref
+from mnn.expr.ready import key_of, number_node, remember_plan, run_ready
 from mnn.expr.var import Var
 from mnn.expr.waiting import Pending, finish, lock, waiting
 
 __all__ = ["SMALL_PRODUCT", "settle", "settle_all"]
 
 Array = np.ndarray[Any, Any]
-
-_KEPT = 256
 
 
 class _Work(NamedTuple):
@@ -36,10 +33,6 @@ class _Work(NamedTuple):
     leaves: list[Node]
     wanted: list[Pending]
     key: Hashable | None
-
-
-# How to do work that was met before: a function of the arrays of some of the leaves, by number.
-_ready: OrderedDict[Hashable, tuple[Callable[..., list[Array]], list[int]]] = OrderedDict()
 
 
 def settle(var: Var) -> Array:
@@ -65,12 +58,10 @@ def _compute(root: Pending) -> None:
     work = _work(root)
     arrays: list[Any] = [node.cell.array for node in work.leaves]  # type: ignore[union-attr]
     if len(work.order) == 1 and _suits_numpy(root, arrays):
-        taken = list(arrays)
-        finish(root, _own(_by_numpy(root), taken))
+        finish(root, _own(_by_numpy(root), arrays))
         return
-    found = None if work.key is None else _ready.get(work.key)
-    if found is not None:
-        values = found[0]([arrays[number] for number in found[1]], config.threads)
+    values = run_ready(work.key, arrays)
+    if values is not None:
         for node, value in zip(work.wanted, values, strict=True):
             finish(node, value)
         return
@@ -88,12 +79,7 @@ def _computed(work: _Work, arrays: Sequence[Array]) -> list[Array]:
     backend = executor()
     values = backend.run(work.order, outputs, known, patient=True)
     if work.key is not None:
-        ready = backend.ready(work.order, outputs, known)
-        if ready is not None:
-            run, given = ready
-            _ready[work.key] = run, [work.leaves.index(node) for node in given]
-            if len(_ready) > _KEPT:
-                _ready.popitem(last=False)
+        remember_plan(work.key, backend, work.order, outputs, known, work.leaves)
     return values
 
 
@@ -136,36 +122,12 @@ def _work(root: Pending) -> _Work:
     leaves: list[Node] = []
     numbers: dict[Node, int] = {}
     parts: list[Any] = []
-    _visit(root, numbers, order, leaves, parts)
+    number_node(root, numbers, order, leaves, parts)
     wanted = _stored(order, root)
     if len(wanted) > 1 or wanted[0] is not root:
         parts.append(-3)
         parts.extend([numbers[node] for node in wanted])
-    stamped = 0 not in [node.stamp for node in order]
-    key = (config.backend, config.precision, *parts) if stamped else None
-    return _Work(order, leaves, wanted, key)
-
-
-def _visit(
-    node: Any, numbers: dict[Node, int], order: list[Any], leaves: list[Node], parts: list[Any]
-) -> int:
-    """Number a node after its operands; what waits is never deep enough to overflow the stack."""
-    if node.cell is not None:
-        leaves.append(node)
-        parts.append(-1)
-    else:
-        for ref in node.inputs:
-            if ref is None:
-                parts.append(-2)
-                continue
-            found = numbers.get(ref.node)
-            if found is None:
-                found = _visit(ref.node, numbers, order, leaves, parts)
-            parts.append(found)
-        parts.append(~node.stamp)
-        order.append(node)
-    number = numbers[node] = len(numbers)
-    return number
+    return _Work(order, leaves, wanted, key_of(order, parts))
 
 
 def _stored(order: Sequence[Pending], root: Pending) -> list[Pending]:

@@ -34,20 +34,18 @@ class Pending(Node):
     Attributes:
         bytes: of the large arrays that are read, each as often as it is.
         count: of operations.
-        stamp: see `mnn.expr.node.stamped_types`.
         holder: the Var.
         base: for a view of a pending result, the node whose memory it will share.
         views: the Vars of pending views of this node.
     """
 
-    __slots__ = ("base", "bytes", "count", "holder", "stamp", "views")
+    __slots__ = ("base", "bytes", "count", "holder", "views")
 
     holder: weakref.ref[Var]
     base: Pending | None
     views: list[weakref.ref[Var]]
     bytes: int
     count: int
-    stamp: int
 
     @property
     def var(self) -> Var | None:

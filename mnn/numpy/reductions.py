@@ -156,7 +156,7 @@ def sum(
     axis: Any = None,
     dtype: Any = None,
     out: Any = None,
-    keepdims: Any = NOTHING,
+    keepdims: Any = False,
     initial: Any = NOTHING,
     where: Any = NOTHING,
 ) -> Var:
@@ -181,7 +181,7 @@ def prod(
     axis: Any = None,
     dtype: Any = None,
     out: Any = None,
-    keepdims: Any = NOTHING,
+    keepdims: Any = False,
     initial: Any = NOTHING,
     where: Any = NOTHING,
 ) -> Var:
@@ -207,16 +207,16 @@ def mean(
     axis: Any = None,
     dtype: Any = None,
     out: Any = None,
-    keepdims: Any = NOTHING,
+    keepdims: Any = False,
     *,
     where: Any = NOTHING,
 ) -> Var:
     """Return the mean over `axis`; float32 for integers. Arguments are those of `sum`."""
     x = as_var(a, "mean")
-    check_axes("mean", x, axis)
     wanted = None if dtype is None else as_dtype(dtype)
     if where is not True and where is not NOTHING:
         return stored(_mean_where(x, axis, wanted, keepdims, where), out)
+    check_axes("mean", x, axis)
     if wanted is not None and wanted.kind in "biu":
         total = sum(x, axis, wanted, None, keepdims)
         return stored(cast(total / _count(x, axis, keepdims, _np.float64), wanted), out)
@@ -249,7 +249,7 @@ def max(
     a: Any,
     axis: Any = None,
     out: Any = None,
-    keepdims: Any = NOTHING,
+    keepdims: Any = False,
     initial: Any = NOTHING,
     where: Any = NOTHING,
 ) -> Var:
@@ -273,7 +273,7 @@ def min(
     a: Any,
     axis: Any = None,
     out: Any = None,
-    keepdims: Any = NOTHING,
+    keepdims: Any = False,
     initial: Any = NOTHING,
     where: Any = NOTHING,
 ) -> Var:
@@ -327,7 +327,7 @@ def any(
     a: Any,
     axis: Any = None,
     out: Any = None,
-    keepdims: Any = NOTHING,
+    keepdims: Any = False,
     *,
     where: Any = NOTHING,
 ) -> Var:
@@ -340,7 +340,7 @@ def all(
     a: Any,
     axis: Any = None,
     out: Any = None,
-    keepdims: Any = NOTHING,
+    keepdims: Any = False,
     *,
     where: Any = NOTHING,
 ) -> Var:
@@ -349,7 +349,7 @@ def all(
     return stored(_reduced(_reduce.reduce_all, x, axis, keepdims), out)
 
 
-def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NOTHING) -> Var:
+def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Var:
     """Return the largest minus the smallest element over `axis`."""
     x = as_var(a, "ptp")
     return stored(max(x, axis, None, keepdims) - min(x, axis, None, keepdims), out)
@@ -361,7 +361,7 @@ def var(
     dtype: Any = None,
     out: Any = None,
     ddof: float = 0,
-    keepdims: Any = NOTHING,
+    keepdims: Any = False,
     *,
     where: Any = NOTHING,
     mean: Any = NOTHING,
@@ -435,7 +435,7 @@ def std(
     dtype: Any = None,
     out: Any = None,
     ddof: float = 0,
-    keepdims: Any = NOTHING,
+    keepdims: Any = False,
     *,
     where: Any = NOTHING,
     mean: Any = NOTHING,
@@ -473,12 +473,12 @@ def _position(function: Any, a: Any, axis: Any, out: Any, keepdims: Any) -> Var:
     return stored(_expand_dims(found, axis) if keep else found, out)
 
 
-def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NOTHING) -> Var:
+def argmax(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Var:
     """Return the int32 index of the first largest element, of the flat array if axis is None."""
     return _position(_scan.argmax, a, axis, out, keepdims)
 
 
-def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NOTHING) -> Var:
+def argmin(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Var:
     """Return the int32 index of the first smallest element, of the flat array if axis is None."""
     return _position(_scan.argmin, a, axis, out, keepdims)
 

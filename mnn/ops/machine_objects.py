@@ -34,7 +34,8 @@ _NO_ARGUMENTS, _ONE_ARGUMENT = 0x4, 0x8
 
 def method_at(method: Method, address: int) -> Any:
     """Return a method of Var whose code lies at an address."""
-    arguments = "$self, /" if method.kind == "unary" else "$self, other, /"
+    first, *others = inspect.signature(method.general).parameters
+    arguments = ", ".join([f"${first}", *others, "/"])
     text = f"{method.name}({arguments})\n--\n\n{method.general.__doc__ or ''}"
     flags = _NO_ARGUMENTS if method.kind == "unary" else _ONE_ARGUMENT
     definition = _Definition(method.name.encode(), address, flags, text.encode())
