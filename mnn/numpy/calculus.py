@@ -92,8 +92,7 @@ def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Var:
         if value is None:
             continue
         more = as_var(value, "ediff1d")
-        weak = not isinstance(value, (Var, _np.ndarray, _np.generic)) and more.dtype.kind in "iu"
-        if not weak and not _np.can_cast(more.dtype, x.dtype, "same_kind"):
+        if not _np.can_cast(more.dtype, x.dtype, "same_kind"):
             raise DTypeError(
                 f"ediff1d: found ends of {more.dtype} for an array of {x.dtype}. Use one kind."
             )
