@@ -78,8 +78,14 @@ def defer(
         ShapeError, DTypeError: from the operator's type rule.
     """
     most = _VIEWS.get(operation.name, 0)
-    is_view = most > 0
     first = operands[0]
+    if operation.name == "cast" and first is not None and attributes["dtype"] == first.dtype:
+        most = 1  # no conversion: the array itself
+    elif operation.name == "pow" and any(
+        each is not None and each.dtype.kind in "iu" for each in operands
+    ):
+        return None  # negative exponents are refused, by the call
+    is_view = most > 0
     if is_view and (first is None or first._value is not None or len(operands) > most):
         return None
     refs: list[Ref | None] = []
