@@ -35,7 +35,7 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 _FLOAT = np.dtype(np.float32)
 _INT8 = np.dtype(np.int8)
-_WHOLE = 2e-3
+_WHOLE = 1e-4
 """How far from an integer a weight divided by its step may be: some rounding errors of float32."""
 
 
