@@ -187,11 +187,16 @@ def share(var: Var, view: Var) -> None:
 
 
 def has_views(var: Any) -> bool:
-    """Return True when other Vars may hold memory of the array of `var`."""
+    """Return True when other Vars, or anybody, may hold memory of the array of `var`.
+
+    No variable here may refer to the array while it is counted.
+    """
     if var._value.base is not None:
         return True
     family = _families.get(id(var._value))
-    return family is not None and bool(family.views)
+    if family is not None and family.views:
+        return True
+    return sys.getrefcount(var._value) != _counts().held + _read(var._value)
 
 
 # --- counting references -------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as _np
 
 from mnn.errors import DTypeError
 from mnn.expr.dtypes import default_float
+from mnn.expr.memory import share
 from mnn.expr.var import Var
 from mnn.numpy.hosting import at_once, computed
 from mnn.numpy.reductions import stored
@@ -135,10 +136,17 @@ def _infinite_operand(x: Any, name: str) -> Var:
 # --- complex numbers -----------------------------------------------------------------------------
 
 
+def _view(var: Var, array: Any) -> Var:
+    """Return a view of the memory of a computed Var, which is told of it."""
+    found = Var(array, var.data_format)
+    share(var, found)
+    return found
+
+
 def real(val: Any) -> Var:
     """Return the real part; of a computed array, a view of its memory."""
     if isinstance(val, Var) and at_once(val):
-        return Var(val._array().real, val.data_format)
+        return _view(val, val._array().real)
     result: Var = _elementary.real_part(val)
     return result
 
@@ -146,7 +154,7 @@ def real(val: Any) -> Var:
 def imag(val: Any) -> Var:
     """Return the imaginary part; of a computed array, a view of its memory; 0 for real numbers."""
     if isinstance(val, Var) and val.dtype.kind == "c" and at_once(val):
-        return Var(val._array().imag, val.data_format)
+        return _view(val, val._array().imag)
     result: Var = _elementary.imaginary(val)
     return result
 
