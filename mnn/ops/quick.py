@@ -8,6 +8,7 @@ general way, which is also the one that explains errors.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,7 @@ _ndarray = np.ndarray
 _asarray = np.asarray
 
 
+@functools.cache
 def keeps_dtypes(function: np.ufunc) -> frozenset[np.dtype[Any]]:
     """Return the types for which NumPy's result has the type that our rules say.
 
