@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 

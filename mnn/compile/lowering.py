@@ -30,6 +30,7 @@ from mnn.codegen.kernel import (
 from mnn.codegen.program import Program, constant_step
 from mnn.codegen.target import Target
 from mnn.codegen.templates import loops
+from mnn.compile.anchors import anchor_calls
 from mnn.compile.flow import VIEWS, Flow, Value
 from mnn.compile.fusion import ANCHORS, Unit, fuse, stored_in_place, views_of_anchor
 from mnn.compile.importers.control import LoopBody
@@ -370,49 +371,7 @@ class _Lowering:
 
     def _anchor_calls(self, anchor: Value, output: Tensor, epilogue: Epilogue | None) -> list[Call]:
         operands = [self._tensor(each) for each in anchor.inputs]
-        attributes = anchor.attributes
-        if anchor.kind == "conv_int8":
-            from mnn.codegen.templates import int8_conv
-
-            return int8_conv.lower(
-                *operands[:2],
-                output,
-                self.target,
-                scale=operands[2],
-                bias=operands[3],
-                epilogue=epilogue,
-                **attributes,
-            )
-        bias = operands[2] if len(operands) > 2 else None
-        if anchor.kind == "matmul":
-            from mnn.codegen.templates import gemm
-
-            return gemm.lower(
-                operands[0],
-                operands[1],
-                output,
-                self.target,
-                bias=bias,
-                epilogue=epilogue,
-                low=self.low,
-            )
-        if anchor.kind == "pool":
-            from mnn.codegen.templates import pool
-
-            return pool.lower(operands[0], output, self.target, epilogue=epilogue, **attributes)
-        from mnn.codegen.templates import conv
-
-        return conv.lower(
-            operands[0],
-            operands[1],
-            output,
-            self.target,
-            bias=bias,
-            transposed=anchor.kind == "conv_transpose",
-            epilogue=epilogue,
-            low=self.low,
-            **attributes,
-        )
+        return anchor_calls(anchor, operands, output, self.target, epilogue, low=self.low)
 
     # --- the rest --------------------------------------------------------------------------------
 
