@@ -1,12 +1,11 @@
-"""The calls of anchors: the matrix products, convolutions and poolings that units are built around."""
+"""The calls of anchors: matrix products, convolutions and poolings that units are built around."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mnn.codegen.kernel import Call, Tensor
+from mnn.codegen.kernel import Call, Epilogue, Tensor
 from mnn.codegen.target import Target
-from mnn.codegen.templates.epilogue import Epilogue
 from mnn.compile.flow import Value
 
 __all__ = ["anchor_calls"]
