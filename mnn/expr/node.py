@@ -201,7 +201,7 @@ def _sweep() -> None:
     global _sweep_size
     for key, held in list(_interned.items()):
         if held() is None:
-            del _interned[key]
+            _interned.pop(key, None)
     _sweep_size = max(64, 2 * len(_interned))
 
 
@@ -279,14 +279,20 @@ def make_node(
     node.stamp = stamp
     if key is None:
         return node
-    with _lock:
-        held = _interned.get(key)
-        found = None if held is None else held()
+    # While the node is alive so are its inputs: their ids in the key stay valid.
+    new = weakref.ref(node)
+    while True:
+        held = _interned.setdefault(key, new)
+        if held is new:
+            break
+        found = held()
         if found is not None:
             return found
-        # While the node is alive so are its inputs: their ids in the key stay valid.
-        _interned[key] = weakref.ref(node)
-        if len(_interned) > _sweep_size:
+        with _lock:  # a dead node's entry
+            if _interned.get(key) is held:
+                del _interned[key]
+    if len(_interned) > _sweep_size:
+        with _lock:
             _sweep()
     return node
 

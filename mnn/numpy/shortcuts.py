@@ -82,16 +82,19 @@ def _quick(
 def _reduction(
     spec: OpSpec, x: Any, axis: Any = None, keepdims: Any = False, **rest: Any
 ) -> Var | None:
-    """Return a pending reduction of the most frequent kind, or None."""
-    if rest or config.lazy or recorders.count or x._ref is not None or x._format is not _NCHW:
+    """Return a pending or recorded reduction of the most frequent kind, or None."""
+    if rest or x.dtype not in _FLOATS or not (axis is None or type(axis) is int):
+        return None
+    options = {"axes": None if axis is None else (axis,), "keepdims": bool(keepdims), "dtype": None}
+    if config.lazy or recorders.count:
+        if axis is not None and not x._type.rank:
+            return None
+        return spec.apply([x], options)  # type: ignore[no-any-return]
+    if x._ref is not None or x._format is not _NCHW or not config.pending_bytes:
         return None
     if x._value is not None and x._value.size < config.pending_elements:
         return None
-    if x.dtype not in _FLOATS or not (axis is None or type(axis) is int):
-        return None
-    axes = None if axis is None else (axis,)
-    options = {"axes": axes, "keepdims": bool(keepdims), "dtype": None}
-    return defer(spec, [x], options) if config.pending_bytes else None
+    return defer(spec, [x], options)
 
 
 def _described(call: Any, general: Function) -> Any:

@@ -18,13 +18,12 @@ from mnn.expr.dtypes import as_dtype
 from mnn.expr.enums import data_format
 from mnn.expr.memory import writable_array
 from mnn.expr.modes import recorders
-from mnn.expr.pending import defer_pair
 from mnn.expr.var import Var
 from mnn.numpy.hosting import computed
 from mnn.ops.comparison import select as _select
 from mnn.ops.convert import cast as _cast
 from mnn.ops.operands import as_var
-from mnn.ops.quick import SMALL, keeps_dtypes, may_wait
+from mnn.ops.quick import SMALL, keeps_dtypes, may_wait, waiting_or_recorded
 from mnn.ops.repeat import broadcast_to
 
 __all__ = ["binary", "finish", "several", "unary"]
@@ -81,10 +80,10 @@ def unary(general: Any, ufunc: Any, **methods: Function) -> Any:
                     result._name = ""
                     return result
                 operand = None  # what waits must be the only one that knows the array
-                if waits and not config.lazy and not recorders.count:
-                    pending = defer_pair(general, x)
-                    if pending is not None:
-                        return pending
+                if waits:
+                    found = waiting_or_recorded(general, x)
+                    if found is not None:
+                        return found
             return general(x)
         return _complete(general, ufunc, (x,), out, where, casting, dtype, signature)
 
@@ -136,10 +135,10 @@ def binary(general: Any, ufunc: Any, **methods: Function) -> Any:
                     result._name = ""
                     return result
                 left = right = None  # what waits must be the only one that knows the arrays
-            if waits and not config.lazy and not recorders.count:
-                pending = defer_pair(general, x1, x2)
-                if pending is not None:
-                    return pending
+            if waits:
+                found = waiting_or_recorded(general, x1, x2)
+                if found is not None:
+                    return found
             return general(x1, x2)
         return _complete(general, ufunc, (x1, x2), out, where, casting, dtype, signature)
 
