@@ -185,8 +185,9 @@ def _literal(number: float, dtype: np.dtype[Any]) -> Ref:
 
 
 def may_wait(general: Any) -> bool:
-    """True for operator records that `defer_pair` takes."""
-    return bool(getattr(general, "waits", False)) and not general.attributes
+    """True for operator records that `defer_pair` takes: all operands are of one type."""
+    one_type = getattr(general, "rule", None) is not None
+    return one_type and bool(general.waits) and not general.attributes
 
 
 def unary_operator(general: Function, function: np.ufunc) -> Function:
