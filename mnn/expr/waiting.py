@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Mapping
@@ -23,6 +24,12 @@ _NCHW = data_format.NCHW
 
 lock = threading.RLock()
 """Held while pending results are computed or exchanged."""
+
+if hasattr(os, "register_at_fork"):
+    # A child must not inherit a lock that a vanished thread holds.
+    os.register_at_fork(
+        before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+    )
 
 waiting: dict[int, weakref.ref[Var]] = {}
 """All Vars that wait, by their id."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import os
+import pickle
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -207,6 +211,44 @@ def test_handles_are_exchanged() -> None:
     y.write(np.zeros(SHAPE, np.float32))
     assert float(y.sum()) == 0
     np.testing.assert_array_equal(np.asarray(z), array + 2)
+
+
+def test_threads_compute_their_own_results() -> None:
+    failures = []
+
+    def work(seed: int) -> None:
+        array, x = fresh(seed)
+        for number in range(60):
+            y = x * 2.0 + float(number)
+            z = y[1:]
+            y += 1
+            if not np.array_equal(np.asarray(z), array[1:] * 2 + number + 1):
+                failures.append(number)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert failures == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_process_computes_what_its_parent_left() -> None:
+    array, x = fresh()
+    y = x + 1
+    child = os.fork()
+    if not child:
+        os._exit(0 if np.array_equal(np.asarray(y), array + 1) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    np.testing.assert_array_equal(np.asarray(y), array + 1)
+
+
+def test_pending_results_are_copied_and_pickled() -> None:
+    array, x = fresh()
+    for result in (pickle.loads(pickle.dumps(x + 1)), copy.deepcopy(x + 1), copy.copy(x + 1)):
+        np.testing.assert_array_equal(np.asarray(result), array + 1)
 
 
 # --- random programs -----------------------------------------------------------------------------
