@@ -24,7 +24,7 @@ from mnn.ops.convert import cast
 from mnn.ops.index import gather as _gather
 from mnn.ops.joining import concat as _concat
 from mnn.ops.movement import ravel, reshape
-from mnn.ops.operands import as_var
+from mnn.ops.operands import as_var, as_vars
 from mnn.ops.repeat import broadcast_to
 from mnn.ops.sorting import sort as _sort
 from mnn.ops.unary import abs as _absolute
@@ -242,7 +242,7 @@ def interp(
     Raises:
         ShapeError: no points, not as many heights, or a period of 0.
     """
-    places, points, heights = (as_var(each, "interp") for each in (x, xp, fp))
+    places, points, heights = as_vars((x, xp, fp), "interp")
     if "c" in (places.dtype.kind, points.dtype.kind):
         raise DTypeError("interp: found complex places, expected real numbers.")
     if points.ndim != 1 or heights.ndim != 1:

@@ -22,7 +22,7 @@ from mnn.numpy.triangles import diagonal
 from mnn.numpy.universal import finish
 from mnn.ops.matmul import matmul as _matmul
 from mnn.ops.movement import expand_dims, reshape, squeeze
-from mnn.ops.operands import as_var
+from mnn.ops.operands import as_var, as_vars
 from mnn.ops.transpose import transpose
 
 __all__ = ["einsum", "einsum_path"]
@@ -136,7 +136,7 @@ def _parsed(operands: Sequence[Any]) -> tuple[list[str], str, list[Var]]:
         formula, arrays = operands[0].replace(" ", ""), list(operands[1:])
     else:
         formula, arrays = _from_lists(operands)
-    variables = [as_var(each, "einsum") for each in arrays]
+    variables = as_vars(arrays, "einsum")
     left, arrow, right = formula.partition("->")
     inputs = left.split(",")
     if len(inputs) != len(variables):

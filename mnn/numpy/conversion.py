@@ -196,7 +196,8 @@ def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) ->
     probe = src if isinstance(src, (int, float, complex)) else _np.empty((), as_var(src).dtype)
     _np.copyto(_np.empty((), dst.dtype), probe, casting)  # type: ignore[arg-type]
     with _np.errstate(all="ignore"):
-        value = cast(as_var(src, "copyto"), dst.dtype)
+        given = src if isinstance(src, Var) else Var(array_of(src, "copyto", exact=True))
+        value = cast(given, dst.dtype)
     if where is True:
         dst[...] = broadcast_to(_fitting(value, dst), dst.shape)
         return
@@ -222,7 +223,7 @@ def fill(a: Any, value: Any) -> None:
     Raises:
         DTypeError: `a` is no Var.    ShapeError: `value` is not one number.
     """
-    number = array_of(value, "fill")
+    number = array_of(value, "fill", exact=True)
     if not isinstance(a, Var):
         raise DTypeError(f"fill: found {type(a).__name__}, expected a Var.")
     if number.size != 1:

@@ -142,7 +142,7 @@ def _taken(object: Any, wanted: Any, copy: bool | None) -> Var:
         if copy is False:
             raise ShapeError("array: a change of dtype needs a copy. Pass copy=None.")
         return cast(object, wanted)
-    values = array_of(object, "array")
+    values = array_of(object, "array", exact=wanted is not None)
     fits = wanted is None or values.dtype == wanted
     if copy is False and not (fits and _has_memory(object)):
         raise ShapeError("array: this data cannot be shared, it needs a copy. Pass copy=None.")
@@ -343,7 +343,7 @@ def full(
     if type(fill_value) is int and wanted is not None:
         value = literal(fill_value, wanted)
     else:
-        value = as_var(fill_value, "full")
+        value = _exact(fill_value, "full") if wanted is not None else as_var(fill_value, "full")
         value = value if wanted is None else cast(value, wanted)
     sizes = _shape("full", shape)
     if at_once(value) and not value.ndim:
@@ -353,6 +353,11 @@ def full(
     if spread._ref is not None:
         return spread
     return Var(spread._array().copy(order="F" if layout == "F" else "C"))
+
+
+def _exact(value: Any, name: str) -> Var:
+    """Return a value that will be converted, with all digits of Python's numbers."""
+    return as_var(value, name) if isinstance(value, Var) else Var(array_of(value, name, exact=True))
 
 
 def _like(name: str, a: Any, value: Any, dtype: Any, order: Any, shape: Any, device: Any) -> Var:

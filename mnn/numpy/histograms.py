@@ -10,7 +10,7 @@ from mnn.errors import DTypeError, ShapeError
 from mnn.expr.var import Var
 from mnn.numpy.defaults import narrowed
 from mnn.ops import search as _search
-from mnn.ops.operands import array_of, as_var
+from mnn.ops.operands import array_of, as_vars
 
 __all__ = [
     "bincount",
@@ -26,11 +26,11 @@ def _optional(value: Any, name: str) -> Any:
     return value if value is None or isinstance(value, str) else array_of(value, name)
 
 
-def _bins(bins: Any, name: str) -> Any:
+def _bins(bins: Any, name: str, x: Any) -> Any:
     """Return a number of bins as it is, and edges as an array."""
     if isinstance(bins, (int, str)):
         return bins
-    array = array_of(bins, name)
+    array = array_of(bins, name, exact=x.dtype == _np.float64)
     return array if array.ndim else array[()]
 
 
@@ -51,7 +51,7 @@ def histogram(
     """
     x = array_of(a, "histogram")
     made: tuple[Var, Var] = narrowed(
-        _np.histogram, x, _bins(bins, "histogram"), range, density, _optional(weights, "weights")
+        _np.histogram, x, _bins(bins, "histogram", x), range, density, _optional(weights, "weights")
     )
     return made
 
@@ -62,7 +62,7 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any 
     made: Var = narrowed(
         _np.histogram_bin_edges,
         x,
-        _bins(bins, "histogram_bin_edges"),
+        _bins(bins, "histogram_bin_edges", x),
         range,
         _optional(weights, "weights"),
     )
@@ -144,7 +144,8 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Var:
     Raises:
         ShapeError: the edges are in no order.    DTypeError: complex numbers.
     """
-    values, edges = as_var(x, "digitize"), array_of(bins, "digitize")
+    values, borders = as_vars((x, bins), "digitize")
+    edges = borders._array()
     if "c" in (values.dtype.kind, edges.dtype.kind):
         raise DTypeError("digitize: found complex numbers, expected real ones.")
     if edges.ndim != 1:

@@ -27,7 +27,7 @@ from mnn.ops.broadcast import broadcast_like, reshape_like
 from mnn.ops.convert import cast as _cast
 from mnn.ops.create import zeros_like
 from mnn.ops.index import gather
-from mnn.ops.operands import as_var
+from mnn.ops.operands import as_var, as_vars
 
 __all__ = [
     "append",
@@ -228,7 +228,7 @@ def concatenate(
         dtype: element type of the result.
         casting: which conversions to it are allowed, as in NumPy.
     """
-    operands = [as_var(each, "concatenate") for each in arrays]
+    operands = as_vars(arrays, "concatenate")
     if axis is not None and not all(each.ndim for each in operands):
         raise ShapeError("concatenate: found an array without dimensions. Use stack, or axis=None.")
     operands = _cast_all("concatenate", operands, dtype, casting)
@@ -247,7 +247,7 @@ def stack(
     casting: str = "same_kind",
 ) -> Var:
     """Return arrays joined along a new axis; see `concatenate` for the other arguments."""
-    operands = [as_var(each, "stack") for each in arrays]
+    operands = as_vars(arrays, "stack")
     return stored(_joining.stack(_cast_all("stack", operands, dtype, casting), axis), out)
 
 
@@ -289,14 +289,14 @@ def _at_least(var: Var, count: int) -> Var:
 @left_to_numpy(_np.vstack)
 def vstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Var:
     """Return arrays stacked row by row."""
-    rows = [_at_least(as_var(each, "vstack"), 2) for each in tup]
+    rows = [_at_least(each, 2) for each in as_vars(tup, "vstack")]
     return concatenate(rows, 0, dtype=dtype, casting=casting)
 
 
 @left_to_numpy(_np.hstack)
 def hstack(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Var:
     """Return arrays stacked column by column."""
-    parts = [_at_least(as_var(each, "hstack"), 1) for each in tup]
+    parts = [_at_least(each, 1) for each in as_vars(tup, "hstack")]
     axis = 0 if parts and parts[0].ndim == 1 else 1
     return concatenate(parts, axis, dtype=dtype, casting=casting)
 
@@ -310,7 +310,7 @@ def dstack(tup: Sequence[Any]) -> Var:
 @left_to_numpy(_np.column_stack)
 def column_stack(tup: Sequence[Any]) -> Var:
     """Return 1-D arrays as columns of a matrix."""
-    operands = [as_var(each, "column_stack") for each in tup]
+    operands = as_vars(tup, "column_stack")
     columns = [
         each if each.ndim > 1 else _movement.unsqueeze(_at_least(each, 1), (1,))
         for each in operands

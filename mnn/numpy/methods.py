@@ -108,7 +108,7 @@ def _transpose(self: Var, *axes: Any) -> Var:
 
 def _fill(self: Var, value: Any) -> None:
     """Set every element to one number."""
-    number = array_of(value, "fill")
+    number = array_of(value, "fill", exact=True)
     if number.size != 1:
         raise ShapeError(f"fill: found shape {number.shape}, expected one number.")
     self[...] = number.reshape(())

@@ -134,7 +134,7 @@ def _is_wide(var: Var, pairs: _Pairs, mode: str) -> bool:
 
 
 def _constants(var: Var, pairs: _Pairs, values: Any) -> Var:
-    found = array_of(values, "pad")
+    found = array_of(values, "pad", exact=True)
     if found.size == 1:
         return _padding.pad(var, pairs, 0, found.reshape(()).astype(var.dtype))
     try:

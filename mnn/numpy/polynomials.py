@@ -21,7 +21,7 @@ from mnn.ops.create import zeros_like as _zeros_like
 from mnn.ops.joining import concat as _concat
 from mnn.ops.joining import stack as _stack
 from mnn.ops.movement import reshape
-from mnn.ops.operands import array_of, as_var
+from mnn.ops.operands import array_of, as_var, as_vars
 
 __all__ = [
     "poly",
@@ -75,7 +75,8 @@ def polyval(p: Any, x: Any) -> Any:
         p: coefficients, highest power first, or a `poly1d`.
         x: array, or a `poly1d`.
     """
-    coefficients = _coefficients(p, "polyval")
+    digits = p if isinstance(p, poly1d) or isinstance(x, poly1d) else as_vars((p, x), "polyval")[0]
+    coefficients = _coefficients(digits, "polyval")
     count = known_shape("polyval", coefficients)[0]
     if isinstance(x, poly1d):
         composed: Any = poly1d(0)

@@ -21,7 +21,7 @@ from mnn.ops.convert import cast
 from mnn.ops.joining import concat as _concat
 from mnn.ops.matmul import matmul as _matmul
 from mnn.ops.movement import expand_dims, ravel, reshape
-from mnn.ops.operands import as_var
+from mnn.ops.operands import as_var, as_vars
 from mnn.ops.repeat import broadcast_to
 from mnn.ops.shape import range as _range
 from mnn.ops.shape import shape as _shape
@@ -69,7 +69,7 @@ def _over_axes(
         core: how many core axes each operand and the result have.
         operands, out, casting, dtype, axes: from the call.
     """
-    x, y = (as_var(each, name) for each in operands)
+    x, y = as_vars(operands, name)
     if dtype is not None:
         x, y = (_converted(name, each, as_dtype(dtype), casting) for each in (x, y))
     if axes is None:
@@ -147,7 +147,7 @@ def matmul(
     _check_core("matmul", axis, keepdims)
     if axes is None and out is None and dtype is None:
         return _matmul(x1, x2)
-    x, y = as_var(x1, "matmul"), as_var(x2, "matmul")
+    x, y = as_vars((x1, x2), "matmul")
     core = (min(x.ndim, 2), min(y.ndim, 2), min(x.ndim, 2) + min(y.ndim, 2) - 2)
     return _over_axes("matmul", _matmul, core, (x, y), out, casting, dtype, axes)
 
@@ -264,7 +264,7 @@ def vecmat(
 @left_to_numpy(_np.dot, arrays=2)
 def dot(a: Any, b: Any, out: Any = None) -> Var:
     """Return the product-sum over the last axis of a and the second to last of b."""
-    x, y = as_var(a, "dot"), as_var(b, "dot")
+    x, y = as_vars((a, b), "dot")
     if not x.ndim or not y.ndim:
         return stored(x * y, out)
     if y.ndim <= 2 and x.ndim <= 2:
@@ -275,14 +275,14 @@ def dot(a: Any, b: Any, out: Any = None) -> Var:
 @left_to_numpy(_np.vdot, arrays=2)
 def vdot(a: Any, b: Any, /) -> Var:
     """Return the product-sum of all elements (of the conjugate of a)."""
-    x, y = ravel(as_var(a, "vdot")), ravel(as_var(b, "vdot"))
+    x, y = map(ravel, as_vars((a, b), "vdot"))
     return _matmul(_conjugate(x), y)
 
 
 @left_to_numpy(_np.inner, arrays=2)
 def inner(a: Any, b: Any, /) -> Var:
     """Return the product-sum over the last axes."""
-    x, y = as_var(a, "inner"), as_var(b, "inner")
+    x, y = as_vars((a, b), "inner")
     if not x.ndim or not y.ndim:
         return x * y
     return tensordot(x, y, ([x.ndim - 1], [y.ndim - 1]))
@@ -291,7 +291,8 @@ def inner(a: Any, b: Any, /) -> Var:
 @left_to_numpy(_np.outer, arrays=2)
 def outer(a: Any, b: Any, out: Any = None) -> Var:
     """Return all products of an element of a with one of b."""
-    return stored(reshape(ravel(as_var(a, "outer")), (-1, 1)) * ravel(as_var(b, "outer")), out)
+    x, y = map(ravel, as_vars((a, b), "outer"))
+    return stored(reshape(x, (-1, 1)) * y, out)
 
 
 @left_to_numpy(_np.tensordot, arrays=2)
@@ -305,7 +306,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Var:
     Raises:
         ShapeError: the summed axes differ in size.    IndexRangeError: there are no such axes.
     """
-    x, y = as_var(a, "tensordot"), as_var(b, "tensordot")
+    x, y = as_vars((a, b), "tensordot")
     left: Sequence[int]
     right: Sequence[int]
     if _is_int(axes):
@@ -345,7 +346,7 @@ def kron(a: Any, b: Any) -> Var:
     Args:
         a, b: arrays; the one with fewer dimensions gets some of size 1 in front.
     """
-    x, y = as_var(a, "kron"), as_var(b, "kron")
+    x, y = as_vars((a, b), "kron")
     if not x.ndim or not y.ndim:
         return x * y
     rank = max(x.ndim, y.ndim)
@@ -373,7 +374,7 @@ def cross(
     """
     if axis is not None:
         axisa = axisb = axisc = axis
-    x, y = as_var(a, "cross"), as_var(b, "cross")
+    x, y = as_vars((a, b), "cross")
     x = moveaxis(x, normalize_axis("cross", axisa, x.ndim), -1)
     y = moveaxis(y, normalize_axis("cross", axisb, y.ndim), -1)
     counts = (x.shape[-1], y.shape[-1])

@@ -79,7 +79,7 @@ def _spaced(
 ) -> Any:
     """Return what NumPy's function gives, in our default type or `dtype`."""
     wanted = _dtype(dtype)
-    low, high = (array_of(each, function.__name__) for each in (start, stop))
+    low, high = (array_of(each, function.__name__, exact=True) for each in (start, stop))
     try:
         # Endpoints in our default type would cost precision, and bools do not subtract.
         found = function(low.astype(_np.result_type(low, _np.float64)), high, num, **options)

@@ -23,7 +23,7 @@ from mnn.ops.create import zeros_like as _zeros_like
 from mnn.ops.joining import concat as _concat
 from mnn.ops.matmul import matmul as _matmul
 from mnn.ops.movement import ravel, reshape
-from mnn.ops.operands import as_var
+from mnn.ops.operands import as_var, as_vars
 from mnn.ops.repeat import broadcast_to
 from mnn.ops.shape import range as _range
 from mnn.ops.shape import shape as _shape
@@ -171,7 +171,7 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Var:
     Raises:
         ShapeError: `a` is not one-dimensional, or `side` is no side.
     """
-    x, value = as_var(a, "searchsorted"), as_var(v, "searchsorted")
+    x, value = as_vars((a, v), "searchsorted")
     if x.ndim != 1 or side not in ("left", "right"):
         raise ShapeError(
             f"searchsorted: found shape {x.shape} and side {side!r}, expected one dimension and "
@@ -256,13 +256,13 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Var:
 
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
     """Return whether shapes and all elements are equal."""
-    one, two = as_var(a1, "array_equal")._array(), as_var(a2, "array_equal")._array()
+    one, two = (each._array() for each in as_vars((a1, a2), "array_equal"))
     return bool(_np.array_equal(one, two, equal_nan=equal_nan))
 
 
 def array_equiv(a1: Any, a2: Any) -> bool:
     """Return whether one array broadcasts to the other with equal elements."""
-    one, two = as_var(a1, "array_equiv")._array(), as_var(a2, "array_equiv")._array()
+    one, two = (each._array() for each in as_vars((a1, a2), "array_equiv"))
     return bool(_np.array_equiv(one, two))
 
 
@@ -270,7 +270,7 @@ def isclose(
     a: Any, b: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Var:
     """Return where |a - b| <= atol + rtol * |b|."""
-    x, y = as_var(a, "isclose"), as_var(b, "isclose")
+    x, y = as_vars((a, b), "isclose")
     if y.dtype.kind in "biu":
         y = cast(y, _np.float64)
     near: Var = _absolute(x - y) <= _absolute(y) * rtol + atol

@@ -19,7 +19,7 @@ from mnn.ops.convert import cast
 from mnn.ops.create import zeros_like as _zeros_like
 from mnn.ops.index import gather as _gather
 from mnn.ops.movement import ravel
-from mnn.ops.operands import array_of, as_var
+from mnn.ops.operands import array_of, as_var, as_vars
 from mnn.ops.sorting import sort as _sort
 
 __all__ = [
@@ -140,7 +140,7 @@ def intersect1d(
         assume_unique: no value occurs twice in either.
         return_indices: also return the int32 positions of the values in both.
     """
-    one, two = as_var(ar1, "intersect1d"), as_var(ar2, "intersect1d")
+    one, two = as_vars((ar1, ar2), "intersect1d")
     found = computed(_np.intersect1d, one, two, assume_unique, return_indices)
     if not return_indices:
         return found
@@ -149,7 +149,7 @@ def intersect1d(
 
 def union1d(ar1: Any, ar2: Any) -> Var:
     """Return the sorted distinct values of two arrays; values are read at once."""
-    found: Var = computed(_np.union1d, as_var(ar1, "union1d"), as_var(ar2, "union1d"))
+    found: Var = computed(_np.union1d, *as_vars((ar1, ar2), "union1d"))
     return found
 
 
@@ -160,14 +160,14 @@ def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Var:
         ar1, ar2: arrays, taken as flat.
         assume_unique: no value occurs twice in either; then ar1's order stays.
     """
-    one, two = as_var(ar1, "setdiff1d"), as_var(ar2, "setdiff1d")
+    one, two = as_vars((ar1, ar2), "setdiff1d")
     found: Var = computed(_np.setdiff1d, one, two, assume_unique)
     return found
 
 
 def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Var:
     """Return the sorted values that are in exactly one of two arrays; values are read at once."""
-    one, two = as_var(ar1, "setxor1d"), as_var(ar2, "setxor1d")
+    one, two = as_vars((ar1, ar2), "setxor1d")
     found: Var = computed(_np.setxor1d, one, two, assume_unique)
     return found
 
@@ -192,7 +192,7 @@ def isin(
     Raises:
         ShapeError: an unknown kind, or a table of numbers that are no integers.
     """
-    x, among = as_var(element, "isin"), as_var(test_elements, "isin")
+    x, among = as_vars((element, test_elements), "isin")
     _check_kind(kind, x, among)
     if at_once(x, among):
         found: Var = computed(_np.isin, x, among, assume_unique, invert, kind=kind)

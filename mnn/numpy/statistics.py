@@ -25,7 +25,7 @@ from mnn.ops.index import gather as _gather
 from mnn.ops.joining import concat as _concat
 from mnn.ops.matmul import matmul as _matmul
 from mnn.ops.movement import reshape, squeeze
-from mnn.ops.operands import as_var
+from mnn.ops.operands import as_var, as_vars
 from mnn.ops.transpose import transpose as _transpose
 from mnn.ops.unary import sqrt
 
@@ -58,7 +58,7 @@ def cov(
     Raises:
         ShapeError: more than two dimensions, a ddof that is no integer, weights that do not fit.
     """
-    variables = [as_var(each, "cov") for each in (m, y) if each is not None]
+    variables = as_vars([each for each in (m, y) if each is not None], "cov")
     weights = [None if each is None else as_var(each, "cov") for each in (fweights, aweights)]
     if at_once(*variables, *weights):
         other = variables[1] if len(variables) > 1 else None
@@ -73,8 +73,7 @@ def _matrix(
     """Return what `cov` returns, with two dimensions in any case."""
     if ddof is not None and ddof != int(ddof):
         raise ShapeError(f"cov: ddof is {ddof!r}, expected an integer.")
-    x = as_var(m, "cov")
-    variables = [x] if y is None else [x, as_var(y, "cov")]
+    variables = as_vars([m] if y is None else [m, y], "cov")
     if max(each.ndim for each in variables) > 2:
         raise ShapeError("cov: found more than two dimensions, expected a matrix of variables.")
     result = _result_dtype(variables, dtype)
@@ -153,7 +152,7 @@ def _covariance(
 
 def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Var:
     """Return the correlation coefficients of variables; the arguments are those of `cov`."""
-    variables = [as_var(each, "corrcoef") for each in (x, y) if each is not None]
+    variables = as_vars([each for each in (x, y) if each is not None], "corrcoef")
     wanted = _result_dtype(variables, dtype)
     if at_once(*variables):
         return cast(computed(_np.corrcoef, *variables, rowvar=rowvar), wanted)
@@ -182,7 +181,7 @@ _MODES = ("valid", "same", "full")
 def _vectors(name: str, a: Any, v: Any, mode: Any) -> tuple[Var, Var, str]:
     if mode not in _MODES:
         raise ShapeError(f"{name}: mode is {mode!r}, expected one of {_MODES}.")
-    one, two = as_var(a, name), as_var(v, name)
+    one, two = as_vars((a, v), name)
     if name == "convolve":
         one, two = (reshape(each, (1,)) if not each.ndim else each for each in (one, two))
     if one.ndim != 1 or two.ndim != 1:

@@ -18,7 +18,7 @@ from mnn.ops.axes import normalize_axis
 from mnn.ops.comparison import greater_equal, less_equal, select
 from mnn.ops.index import gather
 from mnn.ops.movement import ravel, reshape
-from mnn.ops.operands import as_var
+from mnn.ops.operands import as_var, as_vars
 from mnn.ops.repeat import broadcast_to
 from mnn.ops.scatter import scatter_nd
 from mnn.ops.transpose import transpose
@@ -142,7 +142,7 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     filled = _np.zeros(tuple(a.shape), bool)
     _np.fill_diagonal(filled, True, wrap)
     places = _np.nonzero(filled)
-    values = as_var(val, "fill_diagonal")
+    values = as_vars((val, a), "fill_diagonal")[0]
     if values.size != 1:
         count = max(values.size, 1)
         values = gather(ravel(values), _np.arange(len(places[0]), dtype=_np.int32) % count)

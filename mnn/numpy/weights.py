@@ -15,7 +15,7 @@ from mnn.ops.broadcast import broadcast_like as _broadcast_like
 from mnn.ops.convert import cast
 from mnn.ops.create import zeros_like as _zeros_like
 from mnn.ops.movement import reshape
-from mnn.ops.operands import as_var
+from mnn.ops.operands import as_var, as_vars
 from mnn.ops.transpose import transpose as _transpose
 
 __all__ = ["average"]
@@ -82,7 +82,7 @@ def average(
             return found
         return found, _zeros_like(found) + _count(x, axis, keepdims, found.dtype)
     check_axes("average", x, axis)
-    w = fitting_weights("average", x, as_var(weights, "average"), axis)
+    w = fitting_weights("average", x, as_vars((x, weights), "average")[1], axis)
     common = _np.result_type(x.dtype, w.dtype)
     dtype = float_result(common)
     if x.dtype.kind in "biu" and dtype == _np.float16:

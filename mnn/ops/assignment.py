@@ -22,7 +22,7 @@ from mnn.ops.elementwise import broadcast_shapes, fit_gradient
 from mnn.ops.getitem import getitem_parts
 from mnn.ops.index_parts import Part, freeze, indexed_shape, plain_index, range_error, thaw
 from mnn.ops.movement import expand_dims
-from mnn.ops.operands import as_var
+from mnn.ops.operands import array_of, as_var
 from mnn.ops.samples import integers, normal
 from mnn.ops.spec import REQUIRED, BadCall, GradCall, OpSpec, Sample
 
@@ -32,6 +32,9 @@ Array = np.ndarray[Any, Any]
 
 _ROW: tuple[Part, ...] = (("int", 1),)
 _ARRAY: tuple[Part, ...] = (("array", 0),)
+
+# Types that hold more digits than those that Python's numbers become by default.
+_WIDE = frozenset((np.dtype(np.float64), np.dtype(np.complex128)))
 
 
 # --- the operator --------------------------------------------------------------------------------
@@ -220,6 +223,8 @@ def _value_operand(x: Var, value: Any) -> Var:
                 f"assignment: {value} does not fit {x.dtype}, which holds {limits.min} to "
                 f"{limits.max}. Convert the array with astype."
             )
+    if isinstance(value, (list, tuple, float, complex)) and x.dtype in _WIDE:
+        return Var(array_of(value, "assignment", exact=True))
     return as_var(value, "assignment")
 
 

@@ -14,7 +14,7 @@ from mnn.expr.symbols import Dim, Symbol, fresh, shape_numbers
 from mnn.expr.types import VALUE_LIMIT, TensorType
 from mnn.expr.var import Var
 from mnn.ops.codec import Codec
-from mnn.ops.operands import as_var, literal
+from mnn.ops.operands import as_var, as_vars, literal
 from mnn.ops.spec import BadCall, GradCall, OpSpec, Sample
 from mnn.records import dataclass
 
@@ -178,7 +178,7 @@ def unify_operands(
         to_float: the result is a float, so that no number is too large for an integer array.
     """
     if not any(_is_weak(each) for each in operands):
-        return [as_var(each, name) for each in operands]
+        return as_vars(operands, name)
     held = [None if _is_weak(each) else as_var(each, name) for each in operands]
     dtypes = [each.dtype for each in held if each is not None]
     if not dtypes:

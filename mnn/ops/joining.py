@@ -14,7 +14,7 @@ from mnn.expr.var import Var
 from mnn.ops.axes import axis_number, normalize_axis
 from mnn.ops.codec import Codec
 from mnn.ops.elementwise import known_value, promote
-from mnn.ops.operands import as_var
+from mnn.ops.operands import as_vars
 from mnn.ops.samples import integers, normal, text_operand
 from mnn.ops.spec import BadCall, GradCall, OpSpec, Sample
 
@@ -150,7 +150,7 @@ def concat(values: Sequence[Any], axis: int = 0) -> Var:
     Raises:
         ShapeError: no arrays, or shapes differ elsewhere than on `axis`.
     """
-    operands = [as_var(each, "concat") for each in values]
+    operands = as_vars(values, "concat")
     if not operands:
         raise ShapeError("concat: found no arrays, expected at least one.")
     result: Var = _concat(*operands, axis=axis_number("concat", axis))
@@ -229,7 +229,7 @@ def stack(values: Sequence[Any], axis: int = 0) -> Var:
     Raises:
         ShapeError: no arrays, or shapes differ.
     """
-    operands = [as_var(each, "stack") for each in values]
+    operands = as_vars(values, "stack")
     if not operands:
         raise ShapeError("stack: found no arrays, expected at least one.")
     result: Var = _stack(*operands, axis=axis_number("stack", axis))

@@ -11,9 +11,21 @@ from mnn.errors import DTypeError, NumberRangeError, ShapeError
 from mnn.expr.dtypes import as_dtype, default_float, default_int, python_scalar_dtype
 from mnn.expr.var import Var
 
-__all__ = ["UnknownOperandError", "array_of", "as_var", "check_range", "is_operand", "literal"]
+__all__ = [
+    "UnknownOperandError",
+    "array_of",
+    "as_var",
+    "as_vars",
+    "check_range",
+    "is_operand",
+    "literal",
+]
 
 Array = np.ndarray[Any, Any]
+
+# Types that hold more digits than those that Python's numbers become by default.
+_WIDE = frozenset((np.dtype(np.float64), np.dtype(np.complex128)))
+_UNTYPED = frozenset((list, tuple, float, complex))
 
 
 class UnknownOperandError(DTypeError):
@@ -32,11 +44,29 @@ def as_var(value: Any, what: str = "operand") -> Var:
     return Var(array_of(value, what))
 
 
-def array_of(value: Any, what: str = "array") -> Array:
+def as_vars(values: Any, what: str = "operand") -> list[Var]:
+    """Return values that meet in one operation as Vars.
+
+    Python's floats, and lists of them, that meet a double array keep all their digits.
+    """
+    given = list(values)
+    if any(type(each) in _UNTYPED for each in given) and any(
+        isinstance(each, (Var, np.ndarray, np.generic)) and each.dtype in _WIDE for each in given
+    ):
+        given = [_digits(each, what) if type(each) in _UNTYPED else each for each in given]
+    return [as_var(each, what) for each in given]
+
+
+def _digits(value: Any, what: str) -> Any:
+    array = array_of(value, what, exact=True)
+    return array if array.dtype in _WIDE else value
+
+
+def array_of(value: Any, what: str = "array", *, exact: bool = False) -> Array:
     """Return the array meant by a number, nested list, array or array-like object.
 
     Python floats become float32 and ints int32 (int64 when they do not fit); arrays keep their
-    dtype.
+    dtype. `exact` keeps all digits of Python's numbers, for a caller that knows the final type.
 
     Raises:
         UnknownOperandError: not array-like, or not made of numbers.    ShapeError: ragged lists.
@@ -46,11 +76,12 @@ def array_of(value: Any, what: str = "array") -> Array:
     if isinstance(value, np.ndarray):
         return _checked(value, what)
     if isinstance(value, (bool, int, float, complex)) and not isinstance(value, np.generic):
-        return np.asarray(value, python_scalar_dtype(value))
+        keeps = exact and isinstance(value, (float, complex))
+        return np.asarray(value, None if keeps else python_scalar_dtype(value))
     if isinstance(value, np.generic):
         return _checked(np.asarray(value), what)
     if isinstance(value, (list, tuple, range)):
-        return _from_sequence(value, what)
+        return _from_sequence(value, what, exact=exact)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _checked(np.asarray(memoryview(value)), what)
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
@@ -75,7 +106,7 @@ def _checked(array: Array, what: str) -> Array:
     return array.view(np.ndarray) if type(array) is not np.ndarray else array
 
 
-def _from_sequence(value: Any, what: str) -> Array:
+def _from_sequence(value: Any, what: str, *, exact: bool = False) -> Array:
     if any(isinstance(each, Var) for each in value):
         value = [each._array() if isinstance(each, Var) else each for each in value]
     try:
@@ -85,6 +116,8 @@ def _from_sequence(value: Any, what: str) -> Array:
             f"{what}: the nested list is not rectangular ({error}). Expected rows of equal length."
         ) from error
     _checked(array, what)
+    if exact:
+        return array
     if not array.size and array.dtype == np.float64:
         return array.astype(default_float)
     if _holds_python_numbers(value):

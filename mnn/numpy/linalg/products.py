@@ -11,7 +11,7 @@ from mnn.errors import ShapeError
 from mnn.expr.var import Var
 from mnn.numpy import products as _products
 from mnn.numpy.reductions import stored
-from mnn.ops.operands import as_var
+from mnn.ops.operands import as_vars
 
 __all__ = ["cross", "diagonal", "matmul", "matrix_transpose", "multi_dot", "outer", "trace"]
 
@@ -32,7 +32,7 @@ def outer(x1: Any, x2: Any, /) -> Var:
     Raises:
         ShapeError: not two vectors.
     """
-    first, second = as_var(x1, "outer"), as_var(x2, "outer")
+    first, second = as_vars((x1, x2), "outer")
     if first.ndim != 1 or second.ndim != 1:
         raise ShapeError(f"outer: found shapes {first.shape} and {second.shape}, expected vectors.")
     return _products.outer(first, second)
@@ -44,7 +44,7 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Var:
     Raises:
         ShapeError: not three elements.
     """
-    first, second = as_var(x1, "cross"), as_var(x2, "cross")
+    first, second = as_vars((x1, x2), "cross")
     if first.shape[axis] != 3 or second.shape[axis] != 3:
         raise ShapeError(
             f"cross: found shapes {first.shape} and {second.shape}, expected 3 elements along "
@@ -75,7 +75,7 @@ def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Var:
     Raises:
         ValueError: fewer than two arrays, or sizes that do not fit.
     """
-    operands = [as_var(each, "multi_dot") for each in arrays]
+    operands = as_vars(arrays, "multi_dot")
     if len(operands) < 2:
         raise ShapeError(f"multi_dot: found {len(operands)} arrays, expected at least two.")
     first, last = operands[0].ndim, operands[-1].ndim

@@ -13,7 +13,7 @@ from mnn.numpy.creation import copy, eye
 from mnn.numpy.hosting import computed, floating
 from mnn.numpy.linalg.norms import vector_norm
 from mnn.ops.matmul import matmul as _matmul
-from mnn.ops.operands import array_of, as_var
+from mnn.ops.operands import array_of, as_var, as_vars
 from mnn.ops.repeat import broadcast_to
 
 __all__ = [
@@ -39,7 +39,8 @@ def solve(a: Any, b: Any) -> Var:
     Raises:
         LinAlgError: a is singular or not square.    ValueError: b does not fit.
     """
-    found: Var = computed(_np.linalg.solve, floating(a, "solve"), floating(b, "solve"))
+    left, right = (floating(each, "solve") for each in as_vars((a, b), "solve"))
+    found: Var = computed(_np.linalg.solve, left, right)
     return found
 
 
@@ -88,7 +89,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Any, Any, Any, An
     Raises:
         LinAlgError: no matrix, sizes that do not fit, or no convergence.
     """
-    left, right = floating(a, "lstsq"), floating(b, "lstsq")
+    left, right = (floating(each, "lstsq") for each in as_vars((a, b), "lstsq"))
     found: tuple[Any, Any, Any, Any] = computed(_np.linalg.lstsq, left, right, rcond)
     return found
 
