@@ -9,7 +9,7 @@ import numpy as _np
 from mnn.config import config
 from mnn.errors import DTypeError, ShapeError
 from mnn.expr.locks import refuse_locked
-from mnn.expr.memory import about_to_write
+from mnn.expr.memory import about_to_write, has_views
 from mnn.expr.modes import recorders, should_record
 from mnn.expr.pending import adopt
 from mnn.expr.var import Var
@@ -49,8 +49,9 @@ def _inplace(name: str, function: Any, ufunc: _np.ufunc) -> Any:
         return _apply(self, other)
 
     def _apply(self: Var, other: Any) -> Var:
+        scalar = not self.ndim and not should_record() and self._ref is None and _is_scalar(self)
         result: Var = function(self, other)
-        if should_record() or self._ref is not None:
+        if scalar or should_record() or self._ref is not None:
             return result
         if result.shape != self.shape:
             raise ShapeError(f"{name}: a result of shape {result.shape} does not fit {self.shape}.")
@@ -70,6 +71,14 @@ def _inplace(name: str, function: Any, ufunc: _np.ufunc) -> Any:
         return self
 
     return apply
+
+
+def _is_scalar(x: Var) -> bool:
+    """True for what NumPy has scalars for: `t = x.sum(); t += 1` leaves other names of it alone.
+
+    Memory that is part of an array, such as that of `x[0, ...]`, is written.
+    """
+    return x._value is None or not has_views(x)
 
 
 for _name, _function, _ufunc in (

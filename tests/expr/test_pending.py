@@ -325,7 +325,7 @@ class Program:
             if array.flags.writeable:
                 array[..., :1] = 3
                 var[..., :1] = 3
-        elif kind == "in place":
+        elif kind == "in place" and array.ndim:  # what has no dimensions is a scalar to NumPy
             array += 1
             var += 1
         elif kind == "read":
