@@ -17,6 +17,7 @@ from mnn.codegen.templates.rows import RowKernel
 from mnn.codegen.templates.transpose import TileKernel
 from mnn.codegen.templates.walk import IN_SCRATCH
 from mnn.errors import CodegenError
+from mnn.records import replace
 from tests.codegen.imaging import emit_all
 from tests.codegen.programs import evaluate, is_row, output, step
 from tests.codegen.running import Runner, filled, run
@@ -157,6 +158,59 @@ def test_kernels_suit_the_length(target: str) -> None:
     # The input lies along columns, the output along rows: one of them is turned first.
     calls, _, _ = lowered(SOFTMAX, [normal(1000, 100)], 1, target, [1, 0])
     assert {type(each.kernel) for each in calls} == {TileKernel, ColumnKernel}
+
+
+def staggered(call: Call) -> bool:
+    """Return whether the passes of a call run side by side."""
+    return isinstance(call.kernel, RowKernel) and call.kernel.staggered
+
+
+@pytest.mark.parametrize("target", X86)
+@pytest.mark.parametrize("length", [300, 1000, 1024])
+@pytest.mark.parametrize("program", [SOFTMAX, LOG_SOFTMAX], ids=["softmax", "log_softmax"])
+def test_staggered_passes_change_no_bit(target: str, length: int, program: Program) -> None:
+    x = normal(150, length)
+    x[3, 5], x[7], x[8, 0] = np.nan, -np.inf, np.inf
+    calls, (tensor,), outputs = lowered(program, [x], 1, target)
+    assert staggered(calls[0]) == (TARGETS[target].registers >= 32)
+    plain = [replace(calls[0], kernel=alone(calls[0].kernel))]
+    (wanted,) = run(plain, [(tensor, x)], outputs, target=TARGETS[target])
+    for chunk in (0, 1, 7):
+        (got,) = run(calls, [(tensor, x)], outputs, target=TARGETS[target], chunk=chunk)
+        np.testing.assert_array_equal(got, wanted)
+
+
+def alone(kernel: Any) -> Any:
+    """Return a kernel that is through with a row before it begins the next one."""
+    return replace(kernel, staggered=False)
+
+
+@pytest.mark.parametrize("chunk", [0, 1])
+def test_staggered_rows_in_place_with_results_of_rows(chunk: int) -> None:
+    """A row's maximum and logarithm of the sum are stored when later rows are under way."""
+    program = replace(LOG_SOFTMAX, outputs=(6, 1, 5))
+    x = normal(24, 10, 500)
+    tensor, most, logs = filled(x), output((24, 10), F32), output((24, 10), F32)
+    target = TARGETS["avx512"]
+    calls = loops.lower(program, [tensor], [tensor, most, logs], target, reduced=1)
+    assert staggered(calls[0])
+    runner = Runner(calls, target)
+    runner.write(tensor, x)
+    runner.run(chunk)
+    truth = evaluate(program, [x], 1, exact=True)
+    for each, wanted in zip((tensor, most, logs), truth, strict=True):
+        np.testing.assert_allclose(runner.view(each), wanted, rtol=1e-5)
+
+
+def test_passes_stagger_where_it_pays() -> None:
+    """Few rows, rows written twice in slow memory and passes without much to compute do not."""
+    for shape, wanted in (((1000, 1000), True), ((60, 1000), False), ((4000, 1000), False)):
+        calls, _, _ = lowered(SOFTMAX, [normal(*shape)], 1, "avx512")
+        assert staggered(calls[0]) == wanted
+    calls, _, _ = lowered(LOG_SOFTMAX, [normal(4000, 1000)], 1, "avx512")
+    assert staggered(calls[0])
+    calls, _, _ = lowered(rms_norm(1000), [normal(1000, 1000), normal(1000)], 1, "avx512")
+    assert not staggered(calls[0])
 
 
 def test_values_stay_in_scratch_where_an_output_may_be_an_input() -> None:

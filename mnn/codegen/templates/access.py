@@ -56,6 +56,8 @@ CROSS, TAKING_TURNS = "cross", "turns"
 """More ways for two axes: neighbours lie along the other axis, the *cross* axis; or they do so and
 there is nothing between them along the lanes' axis, so elements of a few channels take turns."""
 
+_LINE = 64
+"""Bytes that come into the cache together."""
 MOST_TURNS = 4
 """Most channels that are taken apart by shuffles of their own."""
 
@@ -236,6 +238,13 @@ class Stream:
                 function.store(function.extract(stored, lane), place, size)
                 place = function.offset(place, self.stride)
 
+    def prefetch(self, function: Function, index: Index, later: int) -> None:
+        """Ask for the line of element index + later, where `later` is the first one in a line."""
+        assert self.kind == SIDE, "only neighbours share a line"
+        if later * self.itemsize % _LINE == 0:
+            place = self._place(function, index)
+            function.prefetch(function.offset(place, later * self.itemsize))
+
     def _later(self, function: Function, place: Value, later: int) -> Value:
         if self.kind == ONE:
             return place
@@ -251,6 +260,7 @@ def odometer(
     sizes: Sequence[Index],
     pointers: Sequence[Value],
     strides: Sequence[Sequence[Index]],
+    handed: list[Value] | None = None,
 ) -> Iterator[tuple[Value, list[Value]]]:
     """Build a loop over positions lo..hi of several axes, the last one turning fastest.
 
@@ -258,6 +268,8 @@ def odometer(
         sizes: of the axes; that of the first is not needed and may be anything.
         pointers: places at position 0.
         strides: for each pointer, bytes along each axis.
+        handed: values that a turn hands to the next one: the first ones outside of the loop, inside
+            those of the turn before, which the turn replaces in the list.
 
     Yields:
         the position's number and the pointers there.
@@ -283,10 +295,13 @@ def odometer(
         ]
         for steps in strides
     ]
-    with function.loop(lo, hi, carried=[*counters, *moved]) as loop:
-        here = loop.carried[len(counters) :]
+    handed = [] if handed is None else handed
+    with function.loop(lo, hi, carried=[*counters, *moved, *handed]) as loop:
+        here = loop.carried[len(counters) : len(counters) + len(moved)]
+        handed[:] = loop.carried[len(counters) + len(moved) :]
         yield loop.index, here
-        loop.next = _advanced(function, loop.carried[: len(counters)], here, sizes, jumps)
+        advanced = _advanced(function, loop.carried[: len(counters)], here, sizes, jumps)
+        loop.next = [*advanced, *handed]
 
 
 @contextmanager

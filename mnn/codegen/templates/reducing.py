@@ -20,7 +20,7 @@ from mnn.codegen.templates.access import (
 )
 from mnn.codegen.templates.columns import ColumnKernel
 from mnn.codegen.templates.rows import RowKernel
-from mnn.codegen.templates.schedule import make_schedule, program_cost, used_dtypes
+from mnn.codegen.templates.schedule import cost, make_schedule, program_cost, used_dtypes
 from mnn.codegen.templates.space import Operand, Space, canonical, tensors_of
 from mnn.codegen.templates.splitting import Cut, Lower, lower_cut
 from mnn.codegen.templates.walk import IN_SCRATCH, WalkKernel, arguments, reads_elements_again
@@ -35,6 +35,12 @@ _SCRATCH_LIMIT = 1 << 18
 """Most bytes of rows that are saved between passes; longer ones are computed again."""
 _FEW = 8
 """Items that a call should have at least, when it has enough to do."""
+_CHUNK_OF_PASSES = 4
+"""Rows per pass that are worth handing to another thread, where passes are staggered."""
+_LONG = 16
+"""Instructions of a step that keeps the processor busy."""
+_STAYING = 12 << 20
+"""Bytes of operands that the last cache is likely to have."""
 _STRAIGHT = 768
 """Most instructions of a kernel that holds whole rows in registers."""
 
@@ -100,7 +106,34 @@ def lower_rows(
     kernel = RowKernel(**common, waits=args and space.length >= 4096)
     if straight(program, space, target):
         return [call_of(replace(kernel, length=space.length), space, label)]
-    return [call_of(_with_places(kernel, space, 1), space, label)]
+    kernel = _with_places(kernel, space, 1)
+    return [call_of(replace(kernel, staggered=_staggers(kernel, space, target)), space, label)]
+
+
+def _staggers(kernel: RowKernel, space: Space, target: Target) -> bool:
+    """True when passes run side by side on neighbouring rows.
+
+    That pays where a pass computes for long; others wait for memory, and wait no less with more
+    streams. Where values are saved, rows are written twice; then a memory that is too slow for the
+    loop is slower still, so everything should stay in a cache. Registers have to hold what several
+    passes need, the nearest caches a few rows of every operand. Each call of the kernel does as
+    many turns more as there are passes but one.
+    """
+    schedule, program = kernel.schedule, kernel.program
+    passes = schedule.passes
+    steps = zip(program.steps, schedule.rows[len(program.inputs) :], strict=True)
+    operands = [each for each in (*space.inputs, *space.outputs) if not each.row]
+    size = space.length * sum(each.itemsize for each in operands)
+    return (
+        passes > 1
+        and any(cost(step) >= _LONG and not row for step, row in steps)
+        and len(space.reduced) == 1
+        and IN_SCRATCH not in (kernel.places or ())
+        and target.registers >= 32
+        and space.rows >= _FEW * _CHUNK_OF_PASSES * passes
+        and size * passes <= _SCRATCH_LIMIT
+        and (not kernel.places or _traffic(space) <= _STAYING)
+    )
 
 
 def _laid_out(space: Space, columns: bool, lower: Lower) -> tuple[list[Call], Space, list[Call]]:
@@ -306,11 +339,15 @@ def call_of(kernel: WalkKernel, space: Space, label: str, *, part: int = 0, widt
         parts = -(-space.length // part)
         items = space.rows * parts
     each = max(1, elements // items) * max(1, program_cost(kernel.program) // 8)
+    grain = max(1, -(-_CHUNK // each))
+    if isinstance(kernel, RowKernel) and kernel.staggered:
+        grain = max(grain, _CHUNK_OF_PASSES * kernel.schedule.passes)
+        scratch = max(space.length * each.itemsize for each in space.outputs)
     return Call(
         kernel,
         arguments(kernel, space, parts, starts),
         items,
-        grain=max(1, -(-_CHUNK // each)),
+        grain=grain,
         scratch=scratch,
         work=elements * len(kernel.program.steps),
         traffic=_traffic(space),
