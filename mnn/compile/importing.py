@@ -17,6 +17,7 @@ from mnn.codegen.target import Target
 from mnn.compile.flow import Flow, Value
 from mnn.compile.support import computes
 from mnn.errors import MnnError
+from mnn.expr.dtypes import is_bfloat16
 from mnn.expr.node import Node, Operation, Ref
 from mnn.expr.types import TensorType
 from mnn.records import dataclass
@@ -156,6 +157,8 @@ class Importer:
         folded = self._folded(operation, operands, node, types)
         if folded is not None:
             return folded
+        if any(is_bfloat16(each.dtype) for each in (*operands, *types) if each is not None):
+            return self._host(node, operation, operands, types)
         found = self._special(node, operation, operands, types)
         if found is None:
             found = self._generic(node, operation, operands, types)

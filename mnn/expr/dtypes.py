@@ -11,6 +11,8 @@ Rules (DESIGN section 3), in this order:
    functions of rule 4, which compute with both as float32.
 4. Where NumPy would invent a float type for integer data (`exp`, true division, `mean`), the result
    is float32, again the default.
+5. bfloat16 is the type of `ml_dtypes`, where that is installed. It promotes as there; with a type
+   that it has no common one with there, as float32 does. `mnn.ops.bfloat16` says how it computes.
 """
 
 from __future__ import annotations
@@ -24,10 +26,15 @@ from mnn.errors import DTypeError
 
 __all__ = [
     "as_dtype",
+    "bfloat16_type",
+    "common_dtype",
     "default_float",
     "default_int",
     "dtype",
     "float_result",
+    "is_bfloat16",
+    "is_half",
+    "kind_of",
     "python_scalar_dtype",
     "weak_result",
 ]
@@ -91,10 +98,7 @@ def as_dtype(value: Any, *, what: str = "dtype") -> np.dtype[Any]:
         return _COMPLEX64
     else:
         if isinstance(value, str) and value == "bfloat16":
-            raise DTypeError(
-                f"{what}: bfloat16 is no element type of arrays, as NumPy has none. Keep float32, "
-                "and set config.precision to 'low' to have matrix kernels multiply it."
-            )
+            value = bfloat16_type(what)
         try:
             result = np.dtype(value)
         except TypeError as error:
@@ -102,11 +106,58 @@ def as_dtype(value: Any, *, what: str = "dtype") -> np.dtype[Any]:
                 f"{what}: {value!r} is no element type. Expected a dtype such as numpy.float32, a "
                 "string such as 'float32', or a member of expr.dtype. Check the argument order."
             ) from error
-    if value is None or result.kind not in "biufc":
+    if value is None or kind_of(result) not in "biufc":
         raise DTypeError(
             f"{what}: found {value!r}, expected a number or bool type. Convert the data to numbers."
         )
     return result if result.isnative else result.newbyteorder("=")
+
+
+def bfloat16_type(what: str = "dtype") -> type[Any]:
+    """Return the scalar type bfloat16, loading the package that has it.
+
+    Raises:
+        DTypeError: `ml_dtypes` is not installed.
+    """
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError as error:
+        raise DTypeError(
+            f"{what}: bfloat16 is an element type only where ml_dtypes is installed, as NumPy has "
+            "none of its own. Install the extra: pip install 'mnn-jit[bfloat16]'."
+        ) from error
+    found: type[Any] = bfloat16
+    return found
+
+
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    """Return True for the dtype bfloat16 of `ml_dtypes`."""
+    return dtype.kind == "V" and dtype.type.__name__ == "bfloat16"
+
+
+def is_half(dtype: np.dtype[Any]) -> bool:
+    """Return True for the floats of 16 bits, whose sums are made in float32."""
+    return dtype == np.float16 or is_bfloat16(dtype)
+
+
+def kind_of(dtype: np.dtype[Any]) -> str:
+    """Return NumPy's kind of a dtype, but "f" for bfloat16, which has "V" there like records."""
+    kind = dtype.kind
+    return "f" if kind == "V" and is_bfloat16(dtype) else kind
+
+
+def common_dtype(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype to which `dtypes` promote (rules 2 and 5).
+
+    Raises:
+        TypeError: they have none in common.
+    """
+    try:
+        return np.result_type(*dtypes)
+    except TypeError:
+        if not any(is_bfloat16(each) for each in dtypes):
+            raise
+        return np.result_type(*(default_float if is_bfloat16(each) else each for each in dtypes))
 
 
 def python_scalar_dtype(value: bool | int | float | complex) -> np.dtype[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import DTypeError, ShapeError
+from mnn.expr.dtypes import kind_of
 from mnn.expr.symbols import Symbol, shape_numbers
 from mnn.expr.types import TensorType
 
@@ -23,7 +24,7 @@ def _as_array(data: Any) -> Array:
         raise ShapeError(
             f"write: the data is not rectangular ({error}). Expected rows of equal length."
         ) from error
-    if array.dtype.kind not in "biufc":
+    if kind_of(array.dtype) not in "biufc":
         raise DTypeError(
             f"write: found elements of type {array.dtype}, expected numbers. Convert them first."
         )

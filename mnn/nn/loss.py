@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mnn.errors import ShapeError
+from mnn.expr.dtypes import kind_of
 from mnn.expr.var import Var
 from mnn.ops.arithmetic import maximum
 from mnn.ops.convert import cast
@@ -25,7 +26,7 @@ def _checked(name: str, predicts: Any, targets: Any) -> tuple[Var, Var]:
             f"{name}: predictions have shape {p.shape} and targets {t.shape}, expected equal "
             "shapes (rows, values). Use one_hot for class numbers."
         )
-    if t.dtype.kind in "biu" and p.dtype.kind == "f":
+    if t.dtype.kind in "biu" and kind_of(p.dtype) == "f":
         # Classes from one_hot are integers: without this, NumPy's promotion gives float64.
         t = cast(t, p.dtype)
     return p, t

@@ -13,7 +13,6 @@ _INSIDE = "it belongs to the inside of NumPy's own arrays"
 _BUFFERS = "ufuncs of this package have no buffers to set; chains are fused instead"
 
 ABSENT: dict[str, str] = {
-    "bfloat16": "NumPy has no such type; matrix kernels use it inside when config.precision is low",
     "bytes_": _TEXT,
     "char": _TEXT,
     "character": _TEXT,

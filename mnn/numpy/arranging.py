@@ -9,6 +9,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, ShapeError
+from mnn.expr.dtypes import kind_of
 from mnn.expr.var import Var
 from mnn.numpy.hosting import at_once, computed, plain
 from mnn.numpy.manipulation import atleast_2d, concatenate, tile, transpose, vstack
@@ -105,7 +106,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Var:
     else:
         count = len(_np.flatnonzero(one)) if one.dtype.kind == "b" else one.size
         new = -1 - _np.arange(count)
-    if one.dtype.kind == "f" and not one.size:
+    if kind_of(one.dtype) == "f" and not one.size:
         one = one.astype(_np.int64)
     order = _np.insert(_np.arange(length), one if one.size != 1 else one.reshape(-1), new)
     order = _np.where(order < 0, length - 1 - order, order).astype(_np.int32)

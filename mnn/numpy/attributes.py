@@ -8,6 +8,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import ShapeError
+from mnn.expr.dtypes import kind_of
 from mnn.expr.locks import is_locked, lock
 from mnn.expr.memory import share, writable_array
 from mnn.expr.var import Var
@@ -53,7 +54,7 @@ def _base(self: Var) -> Any:
     if self._ref is not None:
         return None
     base = self._array().base
-    return Var(base) if isinstance(base, _np.ndarray) and base.dtype.kind in "biufc" else base
+    return Var(base) if isinstance(base, _np.ndarray) and kind_of(base.dtype) in "biufc" else base
 
 
 def _flags(self: Var) -> Flags:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, ShapeError
-from mnn.expr.dtypes import default_float, float_result
+from mnn.expr.dtypes import common_dtype, default_float, float_result
 from mnn.expr.var import Var
 from mnn.numpy.hosting import at_once, computed
 from mnn.numpy.reductions import NOTHING
@@ -256,7 +256,7 @@ def interp(
         )
     if period is not None and period == 0:
         raise ShapeError("interp: the period is 0, expected another number.")
-    dtype = float_result(_np.result_type(places.dtype, points.dtype, heights.dtype))
+    dtype = float_result(common_dtype(places.dtype, points.dtype, heights.dtype))
     if at_once(places, points, heights):
         return cast(computed(_np.interp, places, points, heights, left, right, period), dtype)
     wide = _np.complex128 if dtype.kind == "c" else _np.float64

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, IndexRangeError, ShapeError
+from mnn.expr.dtypes import common_dtype
 from mnn.expr.var import Var
 from mnn.numpy.hosting import at_once, computed
 from mnn.numpy.reductions import stored
@@ -215,7 +216,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Var:
     numbers = cast(numbers, _np.int64)
     if at_once(numbers, *made):
         return stored(computed(_np.choose, numbers, made, mode=mode), out)
-    dtype = _np.result_type(*(each.dtype for each in made))
+    dtype = common_dtype(*(each.dtype for each in made))
     like = _zeros_like(numbers)
     for each in made:
         like = like + cast(_zeros_like(each), _np.int64)
@@ -251,7 +252,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
         if each.dtype.kind != "b":
             raise DTypeError(f"select: found a condition of {each.dtype}, expected bools.")
     *choices, result = unify_operands("select", [*choicelist, default])
-    dtype = _np.result_type(*(each.dtype for each in (*choices, result)))
+    dtype = common_dtype(*(each.dtype for each in (*choices, result)))
     result = cast(result, dtype)
     for condition, choice in zip(reversed(conditions), reversed(choices), strict=True):
         result = _select(condition, cast(choice, dtype), result)

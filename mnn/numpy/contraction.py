@@ -57,7 +57,7 @@ def einsum(
         if given is not None and not should_record():
             try:
                 return Var(_np.asarray(_np.einsum(operands[0], *given)))
-            except ValueError:
+            except (TypeError, ValueError):
                 pass
         given = None  # what waits must be the only one that knows the arrays
     inputs, result, arrays = _parsed(operands)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, ShapeError
-from mnn.expr.dtypes import as_dtype, default_float
+from mnn.expr.dtypes import as_dtype, default_float, kind_of
 from mnn.expr.var import Var
 from mnn.numpy.arranging import block
 from mnn.numpy.creation import (
@@ -56,7 +56,7 @@ def asarray_chkfinite(a: Any, dtype: Any = None, order: str | None = None) -> Va
         ValueError: there is a NaN or an infinity.
     """
     found = asarray(a, dtype, order)
-    if found.dtype.kind in "fc" and not _np.isfinite(found._array()).all():
+    if kind_of(found.dtype) in "fc" and not _np.isfinite(found._array()).all():
         raise ShapeError("asarray_chkfinite: found NaN or infinity, expected finite numbers.")
     return found
 
@@ -64,7 +64,7 @@ def asarray_chkfinite(a: Any, dtype: Any = None, order: str | None = None) -> Va
 def asfarray(a: Any, dtype: Any = default_float) -> Var:
     """Return `a` as an array of floats; other types in place of a float type mean float32."""
     wanted = as_dtype(dtype)
-    return asarray(a, wanted if wanted.kind in "fc" else default_float)
+    return asarray(a, wanted if kind_of(wanted) in "fc" else default_float)
 
 
 def asmatrix(data: Any, dtype: Any = None) -> Var:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, FormatError, ShapeError, UnsupportedError
-from mnn.expr.dtypes import as_dtype, default_float, default_int
+from mnn.expr.dtypes import as_dtype, default_float, default_int, kind_of
 from mnn.expr.var import Var
 from mnn.numpy.conversion import text_numbers
 from mnn.numpy.creation import _check_like, _dtype, _shape
@@ -359,7 +359,7 @@ def _refuse_address(name: str, fname: Any) -> None:
 
 def _by_default(values: Any, dtype: Any) -> Var:
     """Return numbers from text in our default types, where no type was asked for."""
-    if values.dtype.kind not in "biufc":
+    if kind_of(values.dtype) not in "biufc":
         raise DTypeError(
             f"the text gives elements of type {values.dtype}, expected numbers. "
             "Choose columns with usecols=."

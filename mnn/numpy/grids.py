@@ -151,14 +151,14 @@ def _placed(rank: int, ndmin: int, start: int, part: Var) -> list[int]:
 
 def _one_type(items: list[Any], parts: list[Var]) -> list[Var]:
     """Return parts with the Python numbers among the items in the type of the arrays."""
-    from mnn.expr.dtypes import weak_result
+    from mnn.expr.dtypes import common_dtype, weak_result
     from mnn.ops.convert import cast
 
     weak = [type(each) in (bool, int, float, complex) for each in items]
     strong = [part.dtype for part, is_weak in zip(parts, weak, strict=True) if not is_weak]
     if not strong or not any(weak):
         return parts
-    wanted = _np.result_type(*strong)
+    wanted = common_dtype(*strong)
     for item, is_weak in zip(items, weak, strict=True):
         if is_weak:
             wanted = weak_result(wanted, item)

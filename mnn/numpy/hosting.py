@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as _np
 
-from mnn.expr.dtypes import float_result
+from mnn.expr.dtypes import default_float, float_result, is_bfloat16, kind_of
 from mnn.expr.modes import should_record
 from mnn.expr.var import Var
 from mnn.ops.operands import array_of
@@ -42,9 +42,9 @@ def plain(value: Any) -> Any:
 def wrapped(value: Any) -> Any:
     """Return `value` with the arrays and NumPy numbers in it as Vars; all else stays as it is."""
     if isinstance(value, _np.ndarray):
-        return Var(value) if value.dtype.kind in "biufc" else value
+        return Var(value) if kind_of(value.dtype) in "biufc" else value
     if isinstance(value, _np.generic):
-        return Var(_np.asarray(value)) if value.dtype.kind in "biufc" else value
+        return Var(_np.asarray(value)) if kind_of(value.dtype) in "biufc" else value
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(wrapped(each) for each in value))
     if type(value) in (list, tuple):
@@ -53,9 +53,10 @@ def wrapped(value: Any) -> Any:
 
 
 def floating(value: Any, what: str) -> Array:
-    """Return array-like data as an array of floats: integers and bools become float32."""
+    """Return array-like data as an array of floats: integers, bools, bfloat16 become float32."""
     array = array_of(value, what)
-    return array.astype(float_result(array.dtype), copy=False)
+    wanted = default_float if is_bfloat16(array.dtype) else float_result(array.dtype)
+    return array.astype(wanted, copy=False)
 
 
 def computed(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

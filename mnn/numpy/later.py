@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as _np
 
+from mnn.errors import DTypeError
+from mnn.expr.dtypes import bfloat16_type
 from mnn.numpy.absent import EXTENDED, reason
 
 __all__ = ["SUBMODULES", "find"]
@@ -138,6 +140,11 @@ def find(name: str) -> Any:
         return getattr(importlib.import_module(f"mnn.numpy.{_MODULE_OF[name]}"), name)
     if name == "dtypes":
         return _np.dtypes
+    if name == "bfloat16":
+        try:
+            return bfloat16_type("mnn.numpy.bfloat16")
+        except DTypeError as error:
+            raise AttributeError(str(error)) from error
     if name in EXTENDED and hasattr(_np, name):
         return getattr(_np, name)
     raise AttributeError(reason(name) or f"module 'mnn.numpy' has no attribute {name!r}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, ShapeError
-from mnn.expr.dtypes import as_dtype
+from mnn.expr.dtypes import as_dtype, kind_of
 from mnn.expr.var import Var
 from mnn.numpy import reductions as _reductions
 from mnn.numpy import running as _running
@@ -39,7 +39,7 @@ __all__ = [
 
 def _has_nan(x: Var) -> bool:
     """Return whether elements of the type of x can be NaN."""
-    return x.dtype.kind in "fc"
+    return kind_of(x.dtype) in "fc"
 
 
 def _filled(a: Any, name: str, value: float) -> Var:
@@ -206,7 +206,7 @@ def _present(x: Var, where: Any) -> Var:
 
 
 def _check_float(name: str, dtype: Any) -> None:
-    if dtype is not None and as_dtype(dtype).kind not in "fc":
+    if dtype is not None and kind_of(as_dtype(dtype)) not in "fc":
         raise DTypeError(f"{name}: dtype is {dtype}, expected a float type, as the array has.")
 
 

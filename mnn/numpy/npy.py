@@ -17,8 +17,12 @@ import numpy as _np
 from numpy.lib import format as _format
 
 from mnn.errors import FormatError
+from mnn.expr.dtypes import bfloat16_type, kind_of
 
 __all__ = ["damage_of", "read_array", "read_header"]
+
+# The format has no name for bfloat16: NumPy writes such arrays as two bytes without meaning.
+_BYTE_PAIRS = _np.dtype("V2")
 
 _DAMAGE = (
     ValueError,
@@ -67,7 +71,9 @@ def read_header(
         shape, fortran, dtype = _format.read_array_header_2_0(stream, max_header_size)
     else:
         raise FormatError(f"version {version} of the format is not one of arrays of numbers")
-    if dtype.kind not in "biufc":
+    if dtype == _BYTE_PAIRS:
+        dtype = _np.dtype(bfloat16_type("load"))
+    if kind_of(dtype) not in "biufc":
         raise FormatError(f"elements are of type {dtype}, expected numbers")
     if any(type(each) is not int or each < 0 for each in shape):
         raise FormatError(f"shape {shape} is none")

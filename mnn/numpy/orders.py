@@ -8,7 +8,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, IndexRangeError, ShapeError
-from mnn.expr.dtypes import default_float, float_result
+from mnn.expr.dtypes import common_dtype, default_float, float_result, kind_of
 from mnn.expr.var import Var
 from mnn.numpy.reductions import (
     NOTHING,
@@ -83,7 +83,7 @@ def median(
     ordered = _first(_sort(rows, -1))
     size = sizes_of(ordered)[0]
     found = _middle(_gather(ordered, (size - 1) // 2), _gather(ordered, size // 2))
-    if x.dtype.kind in "fc":
+    if kind_of(x.dtype) in "fc":
         # NaN sorts to the end: where the last is NaN, so is the median.
         last = ordered[-1]
         found = _select(_isnan(last), last, found)
@@ -100,7 +100,7 @@ def nanmedian(
 ) -> Var:
     """Return the median over `axis` of the elements that are no NaN; see `median`."""
     x = as_var(a, "nanmedian")
-    if x.dtype.kind not in "fc" or 0 in x.shape:
+    if kind_of(x.dtype) not in "fc" or 0 in x.shape:
         return median(x, axis, out, overwrite_input, _keeps(keepdims))
     check_axes("nanmedian", x, axis)
     axes = _axes(x, axis)
@@ -186,7 +186,8 @@ class _Quantiles:
         self.weak = type(q) in (int, float)
         values = made if own else _np.asarray(q)
         self.values = values / divisor if divisor != 1 else values
-        self.dtype = self.values.dtype if own and self.values.dtype.kind == "f" else default_float
+        kept = own and kind_of(self.values.dtype) == "f"
+        self.dtype = self.values.dtype if kept else default_float
         if self.values.ndim > 2:
             raise ShapeError(f"{name}: q has shape {made.shape}, expected a number or a vector.")
         if not bool(((self.values >= 0) & (self.values <= 1)).all()):
@@ -205,7 +206,7 @@ class _Quantiles:
             return dtype
         if dtype.kind in "biu":
             return self.dtype if not self.weak else default_float
-        return dtype if self.weak else _np.result_type(dtype, self.dtype)
+        return dtype if self.weak else common_dtype(dtype, self.dtype)
 
     def column(self, rank: int) -> Any:
         """Return q along a first axis, before `rank` others."""
@@ -297,7 +298,7 @@ def _plain(rows: Var, wanted: _Quantiles, *, skip: bool) -> Var:
     if rows.shape[-1] == 0:
         raise IndexRangeError(f"{wanted.name}: found no elements. Expected at least one.")
     ordered = _first(_sort(rows, -1))
-    nans = rows.dtype.kind == "f"
+    nans = kind_of(rows.dtype) == "f"
     if skip and nans:
         valid = sum(cast(~_isnan(ordered), _np.int32), 0, _np.int64, None, True)
         return _read(ordered, wanted, cast(valid, _np.float64), _GRAPH)
@@ -330,7 +331,7 @@ def _weighted(rows: Var, weights: Var, wanted: _Quantiles, *, skip: bool) -> Var
     order = _sort(rows, -1, True)
     ordered = _first(_gather_elements(rows, order, axis=-1))
     heavy = cast(_first(_gather_elements(weights, order, axis=-1)), _np.float64)
-    nans = rows.dtype.kind == "f"
+    nans = kind_of(rows.dtype) == "f"
     if skip and nans:
         heavy = _select(_isnan(ordered), 0.0, heavy)
     running = _scan.cumsum(heavy, 0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import IndexRangeError, ShapeError
-from mnn.expr.dtypes import default_float
+from mnn.expr.dtypes import common_dtype, default_float, is_half, kind_of
 from mnn.expr.var import Var
 from mnn.numpy.defaults import narrowed
 from mnn.numpy.hosting import at_once, computed
@@ -137,9 +137,9 @@ def _order(name: str, m: Any) -> int:
 
 def _powers(p: Var, first: int) -> Var:
     """Return first, first - 1, ... 1 in a type that leaves that of p as it is."""
-    dtype = p.dtype if p.dtype.kind in "fc" else _np.dtype(_np.int32)
+    dtype = p.dtype if kind_of(p.dtype) in "fc" else _np.dtype(_np.int32)
     powers = _np.arange(first, 0, -1)
-    return Var(powers.astype(default_float if dtype == _np.float16 else dtype))
+    return Var(powers.astype(default_float if is_half(dtype) else dtype))
 
 
 def polyder(p: Any, m: int = 1) -> Any:
@@ -172,7 +172,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Any:
     for number in range(count):
         last = constants[number if given > 1 else 0]
         divided = found / _powers(found, known_shape("polyint", found)[0])
-        dtype = divided.dtype if k is None else _np.result_type(divided.dtype, last.dtype)
+        dtype = divided.dtype if k is None else common_dtype(divided.dtype, last.dtype)
         found = _concat([cast(divided, dtype), reshape(cast(last, dtype), (1,))], 0)
     return _like(found, p)
 
@@ -227,7 +227,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Var:
     if count < 0:
         raise ShapeError(f"vander: found {count} columns, expected >= 0.")
     dtype = _np.result_type(var.dtype, _np.int32) if var.dtype.kind in "biu" else var.dtype
-    var = cast(var, default_float if dtype == _np.float16 else dtype)
+    var = cast(var, default_float if is_half(dtype) else dtype)
     if count == 0:
         return Var(_np.zeros((known_shape("vander", var)[0], 0), var.dtype))
     powers = cumprod(_stack([_ones_like(var), *[var] * (count - 1)], 1), 1, var.dtype)

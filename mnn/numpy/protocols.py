@@ -11,6 +11,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, ShapeError
+from mnn.expr.dtypes import kind_of
 from mnn.expr.var import Var
 from mnn.numpy.hosting import computed, plain
 from mnn.ops.attach import attach_method
@@ -44,7 +45,7 @@ def _written(target: Any) -> Any:
         return target
     if not target.flags.writeable:
         raise ShapeError("out: the array is read-only, expected one that can be written.")
-    if target.dtype.kind not in "biufc":
+    if kind_of(target.dtype) not in "biufc":
         raise DTypeError(f"out: found an array of {target.dtype}, expected numbers or bools.")
     return Var(target)
 

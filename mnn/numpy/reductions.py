@@ -7,7 +7,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, ShapeError
-from mnn.expr.dtypes import as_dtype, default_float, float_result
+from mnn.expr.dtypes import as_dtype, default_float, float_result, is_half, kind_of
 from mnn.expr.var import Var
 from mnn.ops import reduce as _reduce
 from mnn.ops import scan as _scan
@@ -146,7 +146,7 @@ def _summands(a: Any, dtype: Any) -> tuple[Var, Any]:
     """Return what is summed or multiplied, and the dtype of the result."""
     x = as_var(a, "reduction")
     wanted = _sum_dtype(x, dtype)
-    if wanted is not None and wanted.kind in "biu" and x.dtype.kind in "fc":
+    if wanted is not None and kind_of(wanted) in "biu" and kind_of(x.dtype) in "fc":
         x = cast(x, wanted)  # each element is rounded, not the sum
     return x, wanted
 
@@ -225,7 +225,7 @@ def mean(
 
 def _mean_where(x: Var, axis: Any, dtype: Any, keepdims: Any, where: Any) -> Var:
     result = float_result(x.dtype) if dtype is None else dtype
-    wide = _np.dtype(_np.float32) if result == _np.float16 and dtype is None else result
+    wide = _np.dtype(_np.float32) if is_half(result) and dtype is None else result
     total = sum(x, axis, wide, None, keepdims, where=where)
     many = _count(x, axis, keepdims, _np.float64, where)
     return cast(total / (many if wide.kind in "biu" else cast(many, wide)), result)
@@ -412,10 +412,10 @@ def _widened(x: Var, dtype: Any) -> Var:
     """Return x in the type in which squares are summed: wide enough for differences of integers."""
     if dtype is not None:
         wanted = as_dtype(dtype)
-        return cast(x, wanted) if wanted.kind in "fc" else cast(x, _np.float64)
+        return cast(x, wanted) if kind_of(wanted) in "fc" else cast(x, _np.float64)
     if x.dtype.kind in "iu" and x.dtype.itemsize >= 4:
         return cast(x, _np.float64)
-    if x.dtype.kind in "biu" or x.dtype == _np.float16:
+    if x.dtype.kind in "biu" or is_half(x.dtype):
         return cast(x, default_float)
     return x
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as _np
 
 from mnn.errors import ShapeError
+from mnn.expr.dtypes import kind_of
 from mnn.expr.var import Var
 from mnn.numpy.defaults import positioned
 from mnn.numpy.hosting import at_once, computed
@@ -83,7 +84,7 @@ def unique(
     x = as_var(ar, "unique")
     if axis is not None:
         normalize_axis("unique", axis, x.ndim)
-    apart = not equal_nan and x.dtype.kind in "fc"
+    apart = not equal_nan and kind_of(x.dtype) in "fc"
     if axis is not None or apart or at_once(x):
         return _unique_values(x, (return_index, return_inverse, return_counts), axis, equal_nan)
     values, first, inverse, counts = _search.unique(x)

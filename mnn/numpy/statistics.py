@@ -7,7 +7,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, ShapeError
-from mnn.expr.dtypes import as_dtype, float_result
+from mnn.expr.dtypes import as_dtype, common_dtype, float_result, is_half
 from mnn.expr.var import Var
 from mnn.numpy.hosting import at_once, computed
 from mnn.numpy.reductions import any as _any
@@ -87,8 +87,8 @@ def _matrix(
 def _result_dtype(variables: list[Var], dtype: Any) -> _np.dtype[Any]:
     if dtype is not None:
         return as_dtype(dtype)
-    result = float_result(_np.result_type(*(each.dtype for each in variables)))
-    return _np.dtype(_np.float32) if result == _np.float16 else result
+    result = float_result(common_dtype(*(each.dtype for each in variables)))
+    return _np.dtype(_np.float32) if is_half(result) else result
 
 
 def _rows(variables: list[Var], dtype: Any, *, by_rows: bool) -> Var:
@@ -235,7 +235,7 @@ def _slid(x: Var, window: Var, mode: str) -> Var:
     }[mode]
     places = _np.arange(first, first + count)[:, None] + _np.arange(width)
     inside = (places >= 0) & (places < length)
-    dtype = _np.result_type(x.dtype, window.dtype)
+    dtype = common_dtype(x.dtype, window.dtype)
     parts = _gather(cast(x, dtype), Var(_np.clip(places, 0, length - 1).astype(_np.int32)))
     parts = _select(Var(inside), parts, cast(0, dtype))
     if dtype.kind == "b":

@@ -64,10 +64,18 @@ from numpy import (
 )
 
 from mnn.errors import DTypeError
-from mnn.expr.dtypes import as_dtype, float_result, python_scalar_dtype, weak_result
+from mnn.expr.dtypes import (
+    as_dtype,
+    common_dtype,
+    default_float,
+    is_bfloat16,
+    python_scalar_dtype,
+    weak_result,
+)
 from mnn.expr.dtypes import dtype as _member
 from mnn.expr.var import Var
 from mnn.numpy.hosting import computed
+from mnn.numpy.hosting import floating as floating_array
 from mnn.ops.operands import array_of
 
 bool = _np.bool_
@@ -187,7 +195,7 @@ def can_cast(from_: Any, to: Any, casting: str = "safe") -> _np.bool_ | Any:
 
 def promote_types(type1: Any, type2: Any) -> _np.dtype[Any]:
     """Return the smallest type to which both can be cast safely."""
-    return _np.promote_types(_type_of(type1), _type_of(type2))
+    return common_dtype(_type_of(type1), _type_of(type2))
 
 
 def result_type(*arrays_and_dtypes: Any) -> _np.dtype[Any]:
@@ -209,7 +217,7 @@ def result_type(*arrays_and_dtypes: Any) -> _np.dtype[Any]:
             strong.append(array_of(each, "result_type").dtype)
         else:
             strong.append(_type_of(each))
-    found = _np.result_type(*strong) if strong else python_scalar_dtype(numbers[0])
+    found = common_dtype(*strong) if strong else python_scalar_dtype(numbers[0])
     for each in numbers:
         found = weak_result(found, each)
     return found
@@ -229,7 +237,7 @@ def common_type(*arrays: Any) -> type[Any]:
     kinds = [array_of(each, "common_type") for each in arrays]
     if any(each.dtype.kind == "b" for each in kinds):
         raise DTypeError("common_type: found bools, expected numbers. Use astype first.")
-    floats = (each.astype(float_result(each.dtype), copy=False) for each in kinds)
+    floats = (floating_array(each, "common_type") for each in kinds)
     found: type[Any] = _np.common_type(*floats)
     return found
 
@@ -255,12 +263,30 @@ def isdtype(dtype: Any, kind: Any) -> Any:
     kinds = kind if isinstance(kind, tuple) else (kind,)
     kinds = tuple(each.dtype if isinstance(each, _member) else each for each in kinds)
     given = dtype.dtype if isinstance(dtype, _member) else dtype
-    return _np.isdtype(given, kinds)
+    if not any(_means_bfloat16(each) for each in (given, *kinds)):
+        return _np.isdtype(given, kinds)
+    if not _means_bfloat16(given):
+        kinds = tuple(each for each in kinds if not _means_bfloat16(each))
+        return _np.isdtype(given, kinds)
+    named = tuple(each for each in kinds if isinstance(each, str))
+    return any(_means_bfloat16(each) for each in kinds) or _np.isdtype(default_float, named)
+
+
+def _means_bfloat16(value: Any) -> Any:
+    """Return True for the type that NumPy's own questions take for no number."""
+    found = isinstance(value, _np.dtype) or (isinstance(value, type) and issubclass(value, generic))
+    return found and is_bfloat16(_np.dtype(value))
 
 
 def finfo(dtype: Any) -> Any:
     """Return the limits of a float type, or of the type of an array."""
-    return _np.finfo(_limited(dtype))
+    limited = _limited(dtype)
+    if is_bfloat16(limited):
+        from ml_dtypes import finfo as limits_of
+
+        of_bfloat16: Any = limits_of
+        return of_bfloat16(limited)
+    return _np.finfo(limited)
 
 
 def iinfo(int_type: Any) -> Any:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import DTypeError, ShapeError
-from mnn.expr.dtypes import as_dtype, dtype
+from mnn.expr.dtypes import as_dtype, default_float, dtype, is_bfloat16, kind_of
 from mnn.expr.enums import data_format
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
 from mnn.ops.attach import attach_method
+from mnn.ops.bfloat16 import rounded_once
 from mnn.ops.codec import Codec
 from mnn.ops.elementwise import known_value
 from mnn.ops.operands import as_var
@@ -27,7 +28,11 @@ Array = np.ndarray[Any, Any]
 def _cast_reference(x: Array, *, dtype: np.dtype[Any]) -> Array:
     if x.dtype == dtype:
         return x
+    if is_bfloat16(x.dtype):
+        x = x.astype(default_float)
     with np.errstate(invalid="ignore"):
+        if is_bfloat16(dtype):
+            return rounded_once(x.real)
         if x.dtype.kind == "f" and dtype.kind in "iu" and dtype.itemsize < 8:
             # Through int64, so that values beyond a small type wrap the same way on every machine.
             return x.astype(np.int64).astype(dtype)
@@ -43,7 +48,7 @@ def _infer_cast(types: Sequence[TensorType], attributes: Mapping[str, Any]) -> T
 
 def _grad_cast(call: GradCall) -> list[Var | None]:
     x = call.input(0)
-    if call.outputs[0].dtype.kind not in "fc" or x.dtype.kind not in "fc":
+    if kind_of(call.outputs[0].dtype) not in "fc" or kind_of(x.dtype) not in "fc":
         return [None]
     return [cast(call.grad, x.dtype)]
 

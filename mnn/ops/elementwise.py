@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import DTypeError, ShapeError
-from mnn.expr.dtypes import default_float, float_result, python_scalar_dtype, weak_result
+from mnn.expr.dtypes import (
+    common_dtype,
+    default_float,
+    float_result,
+    kind_of,
+    python_scalar_dtype,
+    weak_result,
+)
 from mnn.expr.symbols import Dim, Symbol, fresh, shape_numbers
 from mnn.expr.types import VALUE_LIMIT, TensorType
 from mnn.expr.var import Var
@@ -103,7 +110,7 @@ def promote(name: str, dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
     if all(each is first for each in dtypes):
         return first
     try:
-        return np.result_type(*dtypes)
+        return common_dtype(*dtypes)
     except TypeError as error:
         raise DTypeError(
             f"{name}: {', '.join(map(str, dtypes))} have no common type. Convert with astype first."
@@ -221,7 +228,7 @@ def _holds(dtype: np.dtype[Any], number: Any) -> bool:
 
 def _weakened(variable: Var, common: np.dtype[Any]) -> Var:
     """Return an operand fit for arithmetic with a Python number (rule 3 of `mnn.expr.dtypes`)."""
-    if variable.dtype.kind in "biu" and common.kind in "fc":
+    if variable.dtype.kind in "biu" and kind_of(common) in "fc":
         from mnn.ops.convert import cast
 
         return cast(variable, common)
@@ -243,7 +250,7 @@ def _is_weak(value: Any) -> bool:
 
 def fit_gradient(gradient: Var | None, operand: Var) -> Var | None:
     """Return `gradient` summed and cast to the shape and dtype of `operand`."""
-    if gradient is None or operand.dtype.kind not in "fc":
+    if gradient is None or kind_of(operand.dtype) not in "fc":
         return None
     have, want = gradient._type, operand._type
     if have.shape is None or have.shape != want.shape:

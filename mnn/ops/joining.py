@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import ShapeError
+from mnn.expr.dtypes import kind_of
 from mnn.expr.symbols import Dim, Symbol, is_known, shape_numbers
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
@@ -71,7 +72,7 @@ def _grad_concat(call: GradCall) -> list[Var | None]:
     parts = found if isinstance(found, tuple) else (found,)
     return [
         (part if part.dtype == each.dtype else cast(part, each.dtype))
-        if each.dtype.kind in "fc"
+        if kind_of(each.dtype) in "fc"
         else None
         for part, each in zip(parts, operands, strict=True)
     ]
@@ -194,7 +195,7 @@ def _grad_stack(call: GradCall) -> list[Var | None]:
     parts = unstack(call.grad, call.attributes["axis"], len(operands))
     return [
         (part if part.dtype == each.dtype else cast(part, each.dtype))
-        if each.dtype.kind in "fc"
+        if kind_of(each.dtype) in "fc"
         else None
         for part, each in zip(parts, operands, strict=True)
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import DTypeError, ShapeError
+from mnn.expr.dtypes import kind_of
 from mnn.expr.symbols import Dim, shape_numbers
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
@@ -170,7 +171,7 @@ def matmul(a: Any, b: Any, transposeA: bool = False, transposeB: bool = False) -
     """
     first, second = as_var(a, "matmul"), as_var(b, "matmul")
     for operand in (first, second):
-        if operand.dtype.kind not in "biufc":
+        if kind_of(operand.dtype) not in "biufc":
             raise DTypeError(f"matmul: found {operand.dtype}, expected numbers.")
     result: Var = _matmul(first, second, transpose_a=bool(transposeA), transpose_b=bool(transposeB))
     return result

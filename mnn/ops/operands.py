@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import DTypeError, NumberRangeError, ShapeError
-from mnn.expr.dtypes import as_dtype, default_float, default_int, python_scalar_dtype
+from mnn.expr.dtypes import as_dtype, default_float, default_int, kind_of, python_scalar_dtype
 from mnn.expr.var import Var
 
 __all__ = [
@@ -97,7 +97,7 @@ def array_of(value: Any, what: str = "array", *, exact: bool = False) -> Array:
 
 
 def _checked(array: Array, what: str) -> Array:
-    if array.dtype.kind not in "biufc":
+    if kind_of(array.dtype) not in "biufc":
         raise UnknownOperandError(
             f"{what}: found elements of type {array.dtype}, expected numbers. Convert them first."
         )

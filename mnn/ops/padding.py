@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import ShapeError
+from mnn.expr.dtypes import kind_of
 from mnn.expr.enums import PadValue_Mode
 from mnn.expr.symbols import Dim, fresh
 from mnn.expr.types import TensorType
@@ -134,7 +135,7 @@ def _grad_pad(call: GradCall) -> list[Var | None]:
     x, paddings, mode = call.input(0), call.input(1), call.attributes["mode"]
     value = call.inputs[2]
     found: list[Var | None] = [pad_gradient(call.grad, paddings, x, mode=mode), None, None]
-    if value is not None and value.dtype.kind in "fc" and mode == PadValue_Mode.CONSTANT:
+    if value is not None and kind_of(value.dtype) in "fc" and mode == PadValue_Mode.CONSTANT:
         inside: Var = _pad(ones_like(x), paddings, mode=mode)
         total = reduce_sum(select(inside != 0, zeros_like(call.grad), call.grad))
         found[2] = reshape_like(cast(total, value.dtype), value)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mnn.expr.dtypes import kind_of
 from mnn.expr.var import Var
 from mnn.ops import arithmetic, comparison, unary
 from mnn.ops.attach import attach_binary, attach_method
@@ -23,7 +24,7 @@ METHODS = [Method("__getitem__", "item", getitem, None, frozenset())]
 
 def _power(x: Any, y: Any) -> Any:
     """Return `x ** y`; as in NumPy, some exponents of floats mean simpler functions."""
-    if type(y) in (int, float) and isinstance(x, Var) and x.dtype.kind == "f":
+    if type(y) in (int, float) and isinstance(x, Var) and kind_of(x.dtype) == "f":
         if y == 2:
             return unary.square(x)
         if y == 0.5:

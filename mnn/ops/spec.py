@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
+from sys import modules
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from mnn.expr.node import Ref, epoch, make_node
 from mnn.expr.pending import defer
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var, capture, var_of
+from mnn.ops.bfloat16 import as_bfloat16, as_float32, computes_bfloat16, keeps_bfloat16
 from mnn.ops.codec import Codec
 from mnn.ops.operands import as_var
 from mnn.records import dataclass, field
@@ -55,6 +57,9 @@ INTEGERS = "iu"
 # Operators whose results on large arrays may wait to be computed together with others.
 _WAITING_FAMILIES = ("elementwise", "reduce", "movement", "normalization", "matmul", "scan", "sort")
 _WAITING = ("cast", "getitem", "softmax", "log_softmax")
+
+_HALVES = "ml_dtypes"
+"""Where this is not loaded, there is no bfloat16 to look for."""
 
 _WORDS = {REAL: "real numbers", INTEGERS: "integers", "iuf": "real numbers (not bool)"}
 
@@ -166,6 +171,9 @@ class OpSpec:
         self, types: Sequence[TensorType | None], attributes: Mapping[str, Any]
     ) -> tuple[TensorType, ...]:
         """Return the result types for input types, or raise the error of a wrong call."""
+        if _HALVES in modules and computes_bfloat16(self.name, types):
+            found = self.infer_types(as_float32(types), attributes)
+            return as_bfloat16(found) if keeps_bfloat16(self.family, types, attributes) else found
         if self.kinds:
             self._check_kinds(types)
         result = self.infer(types, attributes)
@@ -175,6 +183,9 @@ class OpSpec:
         self, arrays: Sequence[Array | None], attributes: Mapping[str, Any]
     ) -> tuple[Array, ...]:
         """Return the results as arrays."""
+        if _HALVES in modules and computes_bfloat16(self.name, arrays):
+            found = self.compute(as_float32(arrays), attributes)
+            return as_bfloat16(found) if keeps_bfloat16(self.family, arrays, attributes) else found
         if self.kinds:
             self._check_kinds(arrays)
         try:

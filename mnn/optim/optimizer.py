@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mnn.errors import DTypeError, GradientError, SettingError, UnsupportedError
+from mnn.expr.dtypes import kind_of
 from mnn.expr.evaluate import evaluate, run_graph
 from mnn.expr.grad import gradients
 from mnn.expr.graph import Graph
@@ -155,7 +156,7 @@ class Optimizer:
             )
         self._forget_others(trained)
         found: list[Var | None] = []
-        if loss._ref is not None and loss.dtype.kind == "f":
+        if loss._ref is not None and kind_of(loss.dtype) == "f":
             found = gradients([loss], [ones_like(loss)], trained)
         pairs = [(one, by) for one, by in zip(trained, found, strict=False) if by is not None]
         if not pairs:

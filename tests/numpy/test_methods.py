@@ -322,10 +322,3 @@ def test_astype(array: np.ndarray[Any, Any], dtype: str, casting: Any) -> None:
         array,
         defaults=False,
     )
-
-
-def test_bfloat16_says_why_it_is_not_here() -> None:
-    with pytest.raises(DTypeError, match="precision"):
-        mnp.array(F).astype("bfloat16")
-    with pytest.raises(AttributeError, match="NumPy has no such type"):
-        _ = mnp.bfloat16
