@@ -7,7 +7,7 @@ from typing import Any
 import numpy as _np
 
 from mnn.errors import DTypeError, ShapeError
-from mnn.expr.dtypes import float_result
+from mnn.expr.dtypes import common_dtype, float_result
 from mnn.expr.var import Var
 from mnn.numpy.reductions import NOTHING, _count, check_axes, mean, sum
 from mnn.ops.axes import integers_of, normalize_axes
@@ -83,7 +83,7 @@ def average(
         return found, _zeros_like(found) + _count(x, axis, keepdims, found.dtype)
     check_axes("average", x, axis)
     w = fitting_weights("average", x, as_vars((x, weights), "average")[1], axis)
-    common = _np.result_type(x.dtype, w.dtype)
+    common = common_dtype(x.dtype, w.dtype)
     dtype = float_result(common)
     if x.dtype.kind in "biu" and dtype == _np.float16:
         dtype = _np.dtype(_np.float32)
