@@ -45,6 +45,7 @@ _BOOL: np.dtype[Any] = np.dtype(np.bool_)
 _COMPLEX64: np.dtype[Any] = np.dtype(np.complex64)
 _INT64: np.dtype[Any] = np.dtype(np.int64)
 _UINT64: np.dtype[Any] = np.dtype(np.uint64)
+_FOREIGN = 256  # numbers from here on are those of types that other packages give to NumPy
 
 _NUMPY_OF = {1: np.float32, 2: np.float64, 3: np.int32, 9: np.int64, 4: np.uint8, 6: np.int8}
 
@@ -141,9 +142,10 @@ def is_half(dtype: np.dtype[Any]) -> bool:
 
 
 def kind_of(dtype: np.dtype[Any]) -> str:
-    """Return NumPy's kind of a dtype, but "f" for bfloat16, which has "V" there like records."""
-    kind = dtype.kind
-    return "f" if kind == "V" and is_bfloat16(dtype) else kind
+    """Return NumPy's kind of a dtype, but "f" for bfloat16, and "V" for other packages' types."""
+    if dtype.num < _FOREIGN:
+        return dtype.kind
+    return "f" if is_bfloat16(dtype) else "V"
 
 
 def common_dtype(*dtypes: np.dtype[Any]) -> np.dtype[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,17 @@ SCALARS = """
 def test_names(name: str) -> None:
     want, have = getattr(np, name), getattr(mnp, name)
     assert have is want or have == want or (name == "nan" and have != have)
+
+
+def test_bfloat16_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing is said, with what to install; `test_bfloat16.py` has the type itself."""
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    monkeypatch.delitem(vars(mnp), "bfloat16", raising=False)
+    with pytest.raises(AttributeError, match=r"mnn-jit\[bfloat16\]"):
+        _ = mnp.bfloat16
+    for call in (lambda: mnp.array([1.0]).astype("bfloat16"), lambda: mnp.zeros(3, "bfloat16")):
+        with pytest.raises(DTypeError, match=r"mnn-jit\[bfloat16\]"):
+            call()
 
 
 def test_widest_floats() -> None:
