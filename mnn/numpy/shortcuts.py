@@ -40,6 +40,7 @@ def _quick(
     dtypes: frozenset[Any],
     *,
     large: bool = False,
+    always: bool = False,
     reduction: str = "",
 ) -> Any:
     """Return `general`, but for arrays of some dtypes what `small` makes of the array.
@@ -49,6 +50,7 @@ def _quick(
         small: what NumPy does, with the arguments that have a meaning here.
         dtypes: for which that has the right type.
         large: a large array, given alone, is left to NumPy as well: kernels are not quicker.
+        always: so is one with other arguments.
         reduction: the operator that reduces large arrays of floats.
     """
     spec = find_spec(reduction) if reduction else None
@@ -60,7 +62,9 @@ def _quick(
                 value is not None
                 and not config.lazy
                 and not recorders.count
-                and (value.size <= SMALL or (large and len(operands) == 1 and not options))
+                and (
+                    value.size <= SMALL or always or (large and len(operands) == 1 and not options)
+                )
                 and value.dtype in dtypes
                 and operands[0]._ref is None
                 and operands[0]._format is _NCHW
@@ -228,7 +232,7 @@ argmin = _quick(reductions.argmin, lambda x, axis=None: _INT32(x.argmin(axis)), 
 cumsum = _quick(running.cumsum, lambda x, axis=None: x.cumsum(axis), _WIDE)
 reshape = _quick(manipulation.reshape, lambda x, shape: x.reshape(shape), _REALS)
 transpose = _quick(manipulation.transpose, lambda x, axes=None: x.transpose(axes), _REALS)
-sort = _quick(searching.sort, lambda x: _np.sort(x), _REALS, large=True)
+sort = _quick(searching.sort, lambda x, axis=-1: _np.sort(x, axis), _REALS, always=True)
 concat = concatenate
 for _short, _general in (
     (where, searching.where),
