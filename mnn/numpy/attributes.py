@@ -146,6 +146,23 @@ def setflags(self: Var, write: Any = None, align: Any = None, uic: Any = None) -
         set_writeable(self, bool(write))
 
 
+def _set_shape(self: Var, shape: Any) -> None:
+    """Give the elements another shape; `x.shape = (2, 3)`.
+
+    Raises:
+        ShapeError: the shape has another number of elements, the elements do not lie in memory
+        accordingly, or a graph holds or computes the array.
+    """
+    if self._ref is not None:
+        raise ShapeError("shape: a graph knows this array by its shape. Use x = x.reshape(shape).")
+    view = self._array().view()
+    try:
+        view.shape = shape
+    except (AttributeError, ValueError) as error:
+        raise ShapeError(f"shape: {error} Use x = x.reshape(shape).") from error
+    self._value = view
+
+
 def _class_getitem(cls: type, item: Any) -> GenericAlias:
     """Return `ndarray[shape, dtype]` for annotations."""
     return GenericAlias(cls, item)
@@ -155,6 +172,7 @@ attach_method("__class_getitem__", classmethod(_class_getitem))  # type: ignore[
 attach_method("to_device", to_device)
 attach_method("setflags", setflags)
 for _name, _property in {
+    "shape": property(Var.shape.fget, _set_shape),  # type: ignore[attr-defined]
     "flat": property(_flat, _set_flat),
     "strides": property(_strides),
     "base": property(_base),

@@ -127,9 +127,10 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Var:
         weights: what each element counts.
         minlength: least length of the result.
     """
-    counts: Var = narrowed(
-        _np.bincount, array_of(x, "bincount"), _optional(weights, "weights"), minlength
-    )
+    values = array_of(x, "bincount")
+    if isinstance(x, (list, tuple)):
+        values = values.astype(_np.int32 if values.dtype.itemsize < 8 else _np.int64)
+    counts: Var = narrowed(_np.bincount, values, _optional(weights, "weights"), minlength)
     return counts
 
 

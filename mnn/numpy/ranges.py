@@ -40,7 +40,8 @@ def arange(
     """Return start, start + step, ... below stop; int32 for Python ints, float32 for floats.
 
     Raises:
-        ShapeError: step is 0, or the numbers cannot be counted.    DTypeError: not real numbers.
+        ShapeError: the numbers cannot be counted.    ZeroDivisionError: step is 0.
+        DTypeError: not real numbers.
     """
     _check_device("arange", device)
     _check_like("arange", like)
@@ -50,7 +51,7 @@ def arange(
         start, stop = 0, start
     start, stop, step = (_real_number("arange", each) for each in (start, stop, step))
     if step == 0:
-        raise ShapeError("arange: step is 0, expected another number.")
+        raise ZeroDivisionError("arange: step is 0, expected another number.")
     try:
         values = _np.arange(start, stop, step)
     except ValueError as error:
@@ -83,7 +84,9 @@ def _spaced(
     try:
         # Endpoints in our default type would cost precision, and bools do not subtract.
         found = function(low.astype(_np.result_type(low, _np.float64)), high, num, **options)
-    except (TypeError, ValueError) as error:
+    except TypeError as error:
+        raise DTypeError(f"{function.__name__}: {error}.") from error
+    except ValueError as error:
         raise ShapeError(f"{function.__name__}: {error}.") from error
     several = isinstance(found, tuple)
     values = _np.asarray(found[0] if several else found)

@@ -246,6 +246,10 @@ def take(
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Var:
     """Return one element per index along `axis`."""
     x, places = as_var(arr, "take_along_axis"), as_var(indices, "take_along_axis")
+    if places.dtype.kind not in "iu":
+        raise IndexRangeError(
+            f"take_along_axis: indices are {places.dtype}, expected integers. Use astype(int)."
+        )
     if axis is None:
         x, axis = ravel(x), 0
     result: Var = _index.gather_elements(

@@ -22,7 +22,7 @@ from mnn.expr.var import Var
 from mnn.numpy.hosting import computed
 from mnn.ops.comparison import select as _select
 from mnn.ops.convert import cast as _cast
-from mnn.ops.operands import as_var
+from mnn.ops.operands import as_var, as_vars
 from mnn.ops.quick import SMALL, keeps_dtypes, may_wait, waiting_or_recorded
 from mnn.ops.repeat import broadcast_to
 
@@ -31,6 +31,7 @@ __all__ = ["binary", "finish", "several", "unary"]
 Function = Callable[..., Any]
 
 _NCHW = data_format.NCHW
+_CASTINGS = frozenset(("no", "equiv", "safe", "same_kind", "unsafe"))
 _FLOAT: _np.dtype[Any] = _np.dtype(_np.float32)
 _new = object.__new__
 _ndarray = _np.ndarray
@@ -203,7 +204,15 @@ def _complete(
     signature: Any,
 ) -> Any:
     """Return the results of a call with any of NumPy's options."""
-    operands = [each if _is_number(each) else as_var(each, ufunc.__name__) for each in inputs]
+    if casting not in _CASTINGS:
+        raise ValueError(
+            f"{ufunc.__name__}: casting is {casting!r}, expected 'no', 'equiv', 'safe', "
+            "'same_kind' or 'unsafe'."
+        )
+    met = as_vars(inputs, ufunc.__name__)
+    operands = [
+        each if _is_number(each) else variable for each, variable in zip(inputs, met, strict=True)
+    ]
     if dtype is not None or signature is not None:
         operands = _converted(ufunc, operands, casting, dtype, signature)
     found = general(*operands)

@@ -184,6 +184,7 @@ def setitem(x: Var, index: Any, value: Any) -> None:
     Raises:
         IndexRangeError: bad index.    ShapeError: the value does not broadcast to the elements.
         DTypeError: complex numbers for a real array, or a Python int beyond an integer dtype.
+        ValueError, OverflowError: NaN, or infinity, for an array of integers.
     """
     if x._ref is None and _wrote_number(x, index, value):
         return
@@ -223,6 +224,8 @@ def _value_operand(x: Var, value: Any) -> Var:
                 f"assignment: {value} does not fit {x.dtype}, which holds {limits.min} to "
                 f"{limits.max}. Convert the array with astype."
             )
+    if type(value) is float and x.dtype.kind in "iu":
+        int(value)  # raises for NaN and infinity, as NumPy does
     if isinstance(value, (list, tuple, float, complex)) and x.dtype in _WIDE:
         return Var(array_of(value, "assignment", exact=True))
     return as_var(value, "assignment")
