@@ -172,7 +172,7 @@ def test_staggered_passes_change_no_bit(target: str, length: int, program: Progr
     x = normal(150, length)
     x[3, 5], x[7], x[8, 0] = np.nan, -np.inf, np.inf
     calls, (tensor,), outputs = lowered(program, [x], 1, target)
-    assert staggered(calls[0]) == (TARGETS[target].registers >= 32)
+    assert staggered(calls[0])
     plain = [replace(calls[0], kernel=alone(calls[0].kernel))]
     (wanted,) = run(plain, [(tensor, x)], outputs, target=TARGETS[target])
     for chunk in (0, 1, 7):

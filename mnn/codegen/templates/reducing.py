@@ -107,17 +107,17 @@ def lower_rows(
     if straight(program, space, target):
         return [call_of(replace(kernel, length=space.length), space, label)]
     kernel = _with_places(kernel, space, 1)
-    return [call_of(replace(kernel, staggered=_staggers(kernel, space, target)), space, label)]
+    return [call_of(replace(kernel, staggered=_staggers(kernel, space)), space, label)]
 
 
-def _staggers(kernel: RowKernel, space: Space, target: Target) -> bool:
+def _staggers(kernel: RowKernel, space: Space) -> bool:
     """True when passes run side by side on neighbouring rows.
 
     That pays where a pass computes for long; others wait for memory, and wait no less with more
     streams. Where values are saved, rows are written twice; then a memory that is too slow for the
-    loop is slower still, so everything should stay in a cache. Registers have to hold what several
-    passes need, the nearest caches a few rows of every operand. Each call of the kernel does as
-    many turns more as there are passes but one.
+    loop is slower still, so everything should stay in a cache. The nearest caches have to hold a
+    few rows of every operand. Each call of the kernel does as many turns more as there are passes
+    but one.
     """
     schedule, program = kernel.schedule, kernel.program
     passes = schedule.passes
@@ -129,7 +129,6 @@ def _staggers(kernel: RowKernel, space: Space, target: Target) -> bool:
         and any(cost(step) >= _LONG and not row for step, row in steps)
         and len(space.reduced) == 1
         and IN_SCRATCH not in (kernel.places or ())
-        and target.registers >= 32
         and space.rows >= _FEW * _CHUNK_OF_PASSES * passes
         and size * passes <= _SCRATCH_LIMIT
         and (not kernel.places or _traffic(space) <= _STAYING)
