@@ -57,7 +57,10 @@ def arange(
     except ValueError as error:
         raise ShapeError(f"arange: from {start} to {stop} in steps of {step}: {error}.") from error
     if dtype is not None:
-        values = values.astype(as_dtype(dtype))
+        wanted = as_dtype(dtype)
+        if wanted.kind in "iu" and values.dtype.kind == "f":
+            values = _np.arange(start, stop, step, wanted)  # in whole steps, as NumPy warns
+        values = values.astype(wanted)
     elif not any(isinstance(each, _np.generic) for each in (start, stop, step)):
         if values.dtype.kind == "f":
             values = values.astype(default_float)

@@ -67,3 +67,9 @@ def test_a_shape_is_assigned(size: int) -> None:
     for shape, array in ((5, x), (-1, x.T)):
         with pytest.raises(ValueError, match="reshape"):
             array.shape = shape
+
+
+def test_ranges_of_integers_have_whole_steps() -> None:
+    for numbers in ((0, 5, 0.5), (-3, 3, 0.5), (0.5, 4, 1.5), (3.7,)):
+        found = mnp.arange(*numbers, dtype=mnp.int32)
+        np.testing.assert_array_equal(np.asarray(found), np.arange(*numbers, dtype=np.int32))
