@@ -59,7 +59,7 @@ def arange(
     if dtype is not None:
         wanted = as_dtype(dtype)
         if wanted.kind in "iu" and values.dtype.kind == "f":
-            values = _np.arange(start, stop, step, wanted)  # in whole steps, as NumPy warns
+            values = _np.arange(start, stop, step, dtype=wanted)  # in whole steps, as NumPy warns
         values = values.astype(wanted)
     elif not any(isinstance(each, _np.generic) for each in (start, stop, step)):
         if values.dtype.kind == "f":
