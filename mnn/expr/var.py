@@ -49,6 +49,8 @@ class Var:
     __array_priority__ = 1000.0
 
     def __init__(self, value: Array, format: data_format = data_format.NCHW) -> None:
+        if not isinstance(value, np.ndarray):
+            raise DTypeError(f"Var: found {type(value).__name__}. Make arrays with array or empty.")
         self._value = value
         self._ref = None
         self._format = format

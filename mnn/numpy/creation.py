@@ -143,6 +143,8 @@ def _taken(object: Any, wanted: Any, copy: bool | None) -> Var:
             raise ShapeError("array: a change of dtype needs a copy. Pass copy=None.")
         return cast(object, wanted)
     values = array_of(object, "array", exact=wanted is not None)
+    if wanted == _np.uint64 and values.dtype == _np.float64 and isinstance(object, (list, tuple)):
+        values = _np.array(object, wanted)  # NumPy makes floats of large and small integers
     fits = wanted is None or values.dtype == wanted
     if copy is False and not (fits and _has_memory(object)):
         raise ShapeError("array: this data cannot be shared, it needs a copy. Pass copy=None.")

@@ -86,3 +86,13 @@ def test_numbers_that_meet_floats_are_floats() -> None:
     assert (x * VALUES).dtype == np.float32
     assert bool((x == VALUES).all())
     assert mnp.histogram(x, VALUES)[0].tolist() == [1, 2]
+
+
+def test_large_integers_keep_their_digits() -> None:
+    numbers = [2**64 - 1, 5]
+    assert mnp.array(numbers, dtype=np.uint64).read().tolist() == numbers
+
+
+def test_arrays_are_not_made_by_calling_their_class() -> None:
+    with pytest.raises(TypeError, match="array or empty"):
+        mnp.ndarray((2, 2))
