@@ -45,10 +45,12 @@ class _Traced:
     Attributes:
         graph: from the arrays among the arguments to those among the results.
         result: what the function returned, with places instead of arrays.
+        constants: arrays that the function used without being given them.
     """
 
     graph: Graph
     result: Any
+    constants: tuple[Array, ...]
 
 
 def compile(function: Function) -> Function:
@@ -98,7 +100,8 @@ def compile(function: Function) -> Function:
         arguments = _taken((positional, named), arrays)
         found = traced(arguments, arrays)
         results = run_graph(found.graph, arrays)
-        return _put(found.result, [Var(each) for each in results])
+        taken = {id(each) for each in (*arrays, *found.constants)}
+        return _put(found.result, [Var(_own(each, taken)) for each in results])
 
     def graph(*positional: Any, **named: Any) -> Graph:
         """Return the graph for arguments like these."""
@@ -107,6 +110,13 @@ def compile(function: Function) -> Function:
 
     compiled.graph = graph  # type: ignore[attr-defined]
     return compiled
+
+
+def _own(result: Array, taken: set[int]) -> Array:
+    """Return a result with memory of its own: NumPy may return an operand, or a view of one."""
+    if id(result) in taken or result.base is not None or not result.flags.writeable:
+        return result.copy()
+    return result
 
 
 def _trace(function: Function, arguments: Any, arrays: list[Array]) -> _Traced:
@@ -127,7 +137,9 @@ def _trace(function: Function, arguments: Any, arrays: list[Array]) -> _Traced:
             f"array, which has none while the function is compiled ({error}). Choose with "
             "where() instead of if, or leave the function as it is."
         ) from error
-    return _Traced(graph, results[0])
+    cells = [node.cell for node in graph.leaves() if node.cell is not None]
+    constants = tuple(each.array for each in cells if each.array is not None)
+    return _Traced(graph, results[0], constants)
 
 
 def _taken(value: Any, arrays: list[Any], *, as_arrays: bool = True) -> Any:

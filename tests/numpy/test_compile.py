@@ -79,12 +79,14 @@ def test_arguments_are_refused_that_cannot_be_told_apart() -> None:
 
 
 def test_it_is_explained() -> None:
+    pytest.importorskip("llvmlite")
     compiled = mnp.compile(softmax)
     x = mnp.ones((8, 64))
     assert len(mnn.explain(compiled, x).units) == 1
 
 
 def test_a_pending_result_is_explained() -> None:
+    pytest.importorskip("llvmlite")
     x = mnp.ones((512, 512))
     y = softmax(x)
     assert len(mnn.explain(y).units) == 1
