@@ -115,7 +115,8 @@ def compile(function: Function) -> Function:
 def _own(result: Array, taken: set[int]) -> Array:
     """Return a result with memory of its own: NumPy may return an operand, or a view of one."""
     if id(result) in taken or result.base is not None or not result.flags.writeable:
-        return result.copy()
+        result = _np.array(result)
+    taken.add(id(result))
     return result
 
 
