@@ -92,6 +92,24 @@ def test_windows(
             )
 
 
+@pytest.mark.parametrize("target", RUNNABLE)
+@pytest.mark.parametrize("kind", ["max", "average"])
+@pytest.mark.parametrize("count", ["include", "exclude"])
+def test_windows_behind_the_input(target: str, kind: str, count: str) -> None:
+    x = np.random.default_rng(1).standard_normal((1, 3, 3, 9, 8)).astype(np.float32)
+    check(
+        x,
+        target,
+        kind=kind,
+        kernel=(1, 7, 7),
+        stride=(3, 2, 1),
+        pads=((0, 0), (5, 0), (1, 4)),
+        count=count,
+        ceil_mode=True,
+        clip=False,
+    )
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_random_shapes(data: st.DataObject) -> None:

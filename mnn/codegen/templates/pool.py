@@ -220,7 +220,9 @@ class _Problem:
             str(self.x.dtype),
             self.ending,
             self.count,
-            deep=self.window.kernel[0] > 1,
+            # A window that lies behind the input has no depth at all, and nothing to read.
+            deep=self.window.kernel[0] > 1
+            or not self.window.inside(0, self.x.shape[1], self.out.shape[1]),
             width=size if tile > 1 else 0,
             step=step if tile > 1 else 0,
             tile=tile,
@@ -255,7 +257,7 @@ class PoolKernel(Kernel):
         kind: "max" or "average".
         dtype: NumPy name.
         count: what a mean divides by.
-        deep: windows have a depth.
+        deep: windows have a depth, or may lie behind the input.
         width, step, tile: outputs made at once, with windows of `width` columns, `step` apart;
             a tile of 1 takes width and stride at run time.
     """
