@@ -84,6 +84,8 @@ class Config:
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+        if self is not config:
+            return
         if name == "lazy":
             mode.set(Mode.LAZY, bool(value))
         elif name == "pending_elements":

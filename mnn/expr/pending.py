@@ -25,12 +25,12 @@ from mnn.config import config
 from mnn.expr.enums import data_format
 from mnn.expr.memory import borrowed, has_views, is_unchanging
 from mnn.expr.node import CONST, INPUT, Cell, Node, Operation, Ref, stamped_types
-from mnn.expr.settling import settle, settle_all
+from mnn.expr.settling import settle
 from mnn.expr.types import TensorType
 from mnn.expr.var import Var
 from mnn.expr.waiting import Pending, lock, make_waiting, wait, waiting
 
-__all__ = ["adopt", "defer", "defer_pair", "pending_count", "settle", "settle_all"]
+__all__ = ["adopt", "defer", "defer_pair", "pending_count", "settle"]
 
 Array = np.ndarray[Any, Any]
 

@@ -27,6 +27,8 @@ _KEPT = 512
 
 # A function of the arrays of some of the leaves, by their numbers.
 _ready: OrderedDict[Hashable, tuple[Callable[..., list[Array]], list[int]]] = OrderedDict()
+# How often work without a plan was done.
+_asked: dict[Hashable, int] = {}
 
 
 def number_node(
@@ -82,7 +84,16 @@ def remember_plan(
     known: Mapping[Node, Sequence[Array]],
     leaves: Sequence[Node],
 ) -> None:
-    """Keep how the backend did some work, if it has a plan for it."""
+    """Keep how the backend did some work, if it has a plan for it.
+
+    Work that has none yet, or never will, is asked about ever more rarely: asking takes a look at
+    all nodes.
+    """
+    times = _asked[key] = _asked.get(key, 0) + 1
+    if times & (times - 1):
+        return
+    if len(_asked) > _KEPT:
+        _asked.clear()
     found = backend.ready(order, outputs, known)
     if found is None:
         return

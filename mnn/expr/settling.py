@@ -14,7 +14,7 @@ from mnn.expr.ready import key_of, number_node, remember_plan, run_ready
 from mnn.expr.var import Var
 from mnn.expr.waiting import Pending, finish, lock, waiting
 
-__all__ = ["SMALL_PRODUCT", "settle", "settle_all"]
+__all__ = ["SMALL_PRODUCT", "settle"]
 
 Array = np.ndarray[Any, Any]
 
@@ -43,15 +43,6 @@ def settle(var: Var) -> Array:
             _compute(pending)
         assert var._value is not None
         return var._value
-
-
-def settle_all() -> None:
-    """Compute everything that waits."""
-    with lock:
-        for held in list(waiting.values()):
-            var = held()
-            if var is not None and var._value is None:
-                settle(var)
 
 
 def _compute(root: Pending) -> None:

@@ -86,9 +86,14 @@ def install_on_use(methods: Sequence[Method]) -> None:
         for each in watched:
             setattr(Var, each.name, each.general)
 
+    begun: list[bool] = []
+
     def compile_now() -> None:
-        restore()
-        install(methods, compiling=True)
+        # Compiling calls it again when it was waiting for something to be compiled.
+        if not begun:
+            begun.append(True)
+            restore()
+            install(methods, compiling=True)
 
     def decide(number: int) -> None:
         from mnn.codegen.linking import before_compiling

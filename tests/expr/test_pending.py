@@ -160,8 +160,8 @@ def test_a_loop_over_its_own_result_stays_linear() -> None:
     total = x
     for _ in range(500):
         total = total + x
-    assert waits(total) or total._value is not None
-    assert pending.pending_count() < 100
+    assert waits(total)
+    assert total._pending.count <= 65
     np.testing.assert_allclose(np.asarray(total), np.asarray(x) * 501, rtol=1e-5)
 
 
@@ -192,14 +192,11 @@ def test_errors_are_raised_by_the_call() -> None:
 
 
 def test_recording_takes_the_value() -> None:
-    from mnn import expr
-
     array, x = fresh()
     y = x + 1
     with config.using(lazy=True):
         z = y * 2
     np.testing.assert_array_equal(np.asarray(z), (array + 1) * 2)
-    assert expr.Var is Var
 
 
 def test_handles_are_exchanged() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import mnn.numpy as mnp
-from mnn.config import config
+from mnn.config import Config, config
 from mnn.errors import IndexRangeError, ShapeError
 from mnn.expr.modes import recording
 from mnn.expr.var import Var
@@ -187,6 +187,12 @@ def test_recorded_values_and_modes_take_the_general_way() -> None:
     assert (mnp.ones(3) + mnp.ones(3))._ref is None
     x.fix_as_trainable()
     assert (x + 1)._ref is not None
+
+
+def test_other_settings_objects_change_no_mode() -> None:
+    with config.using(lazy=True):
+        Config().lazy = False
+        assert (mnp.ones(3) + mnp.ones(3))._ref is not None
 
 
 def test_nothing_leaks() -> None:
